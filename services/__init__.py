@@ -1,0 +1,1 @@
+"""The studio itself: everything Atelier does, working without any screen."""

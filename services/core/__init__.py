@@ -1,0 +1,1 @@
+"""Words every floor shares: errors, states, names, references, time."""
