@@ -1,0 +1,1 @@
+"""Rows, the database they lie in, its migrations, and the columnar histories beside it."""

@@ -1,0 +1,272 @@
+"""What happened: one table a noun, no behaviour, no relationships, the spec kept inside as JSON."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Column, Index, String, UniqueConstraint, text
+from sqlmodel import Field, SQLModel
+
+from services.core.names import new_id
+from services.core.states import JobStatus, ProvisioningState
+from services.core.times import now
+from services.store.types import Json, UtcDateTime
+
+
+def _at(*, index: bool = False, nullable: bool = True) -> Any:
+    return Field(default=None, sa_type=UtcDateTime, nullable=nullable, index=index)
+
+
+def _created() -> Any:
+    return Field(default_factory=now, sa_type=UtcDateTime, nullable=False, index=True)
+
+
+def _json(kind: Any = dict) -> Any:
+    return Field(default_factory=kind, sa_type=Json, nullable=False)
+
+
+class Fact(SQLModel, table=True):
+    """What one process wants the others to know: engine facts, heartbeats, ports."""
+
+    name: str = Field(primary_key=True)
+    value: dict[str, Any] = _json()
+    at: datetime = _created()
+
+
+class Principal(SQLModel, table=True):
+    """A person or a service that may be allowed something."""
+
+    id: str = Field(default_factory=new_id, primary_key=True)
+    name: str = Field(unique=True)
+    display_name: str = ""
+    kind: str = "user"
+    created_at: datetime = _created()
+    disabled_at: datetime | None = _at()
+
+
+class RoleAssignment(SQLModel, table=True):
+    """`scope` is "/" for the whole install, else a workspace id."""
+
+    __tablename__ = "role_assignment"
+    __table_args__ = (UniqueConstraint("principal_id", "role", "scope"),)
+    id: str = Field(default_factory=new_id, primary_key=True)
+    principal_id: str = Field(index=True)
+    role: str
+    scope: str
+    created_at: datetime = _created()
+
+
+class Session(SQLModel, table=True):
+    """A signed-in browser; `id` is the SHA-256 of its cookie, never the cookie."""
+
+    id: str = Field(primary_key=True)
+    principal_id: str = Field(index=True)
+    address: str = ""
+    agent: str = ""
+    created_at: datetime = _created()
+    seen_at: datetime = _created()
+    expires_at: datetime = _at(nullable=False)
+
+
+class Token(SQLModel, table=True):
+    """`kind` is api, job (bound to one run) or sign-in (one use); only the secret's SHA-256 is kept."""
+
+    id: str = Field(default_factory=new_id, primary_key=True)
+    kind: str
+    secret_hash: str = Field(unique=True)
+    principal_id: str = Field(index=True)
+    workspace_id: str | None = None
+    job_id: str | None = Field(default=None, index=True)
+    description: str = ""
+    created_at: datetime = _created()
+    expires_at: datetime | None = _at()
+    used_at: datetime | None = _at()
+    revoked_at: datetime | None = _at()
+
+
+class Workspace(SQLModel, table=True):
+    """The place where a group works. `folded` is the name without case, kept unique until purged."""
+
+    id: str = Field(default_factory=new_id, primary_key=True)
+    name: str
+    folded: str = Field(unique=True)
+    display_name: str = ""
+    description: str = ""
+    resource_group: str = ""
+    tags: dict[str, str] = _json()
+    provisioning_state: ProvisioningState = Field(default=ProvisioningState.Succeeded, sa_type=String)
+    created_at: datetime = _created()
+    created_by: str = ""
+    updated_at: datetime = _created()
+    deleted_at: datetime | None = _at()
+    purge_at: datetime | None = _at()
+    revision: int = 1
+
+
+class Datastore(SQLModel, table=True):
+    """A place for data. `spec` says where it is; the four that come with a workspace are folders."""
+
+    __table_args__ = (UniqueConstraint("workspace_id", "name"),)
+    id: str = Field(default_factory=new_id, primary_key=True)
+    workspace_id: str
+    name: str
+    type: str = "folder"
+    spec: dict[str, Any] = _json()
+    description: str = ""
+    tags: dict[str, str] = _json()
+    is_default: bool = False
+    created_at: datetime = _created()
+    created_by: str = ""
+
+
+class Environment(SQLModel, table=True):
+    """A named, versioned definition; anonymous ones are shared by content."""
+
+    __table_args__ = (UniqueConstraint("workspace_id", "name", "version"),)
+    id: str = Field(default_factory=new_id, primary_key=True)
+    workspace_id: str
+    name: str
+    version: str
+    is_anonymous: bool = False
+    hash: str = Field(index=True)
+    spec: dict[str, Any] = _json()
+    description: str = ""
+    tags: dict[str, str] = _json()
+    created_at: datetime = _created()
+    created_by: str = ""
+    archived_at: datetime | None = _at()
+
+
+class Build(SQLModel, table=True):
+    """One environment made ready on one engine, found again by the content hash of its definition."""
+
+    __table_args__ = (UniqueConstraint("workspace_id", "engine", "hash"),)
+    id: str = Field(default_factory=new_id, primary_key=True)
+    workspace_id: str
+    engine: str
+    hash: str
+    wish: dict[str, Any] = _json()
+    status: str = "Queued"
+    image: str = ""
+    digest: str = ""
+    size: int = 0
+    packages: list[str] = _json(list)
+    error: str = ""
+    attempt: int = 0
+    not_before: datetime | None = _at()
+    lock_token: str = ""
+    lock_expires_at: datetime | None = _at()
+    created_at: datetime = _created()
+    started_at: datetime | None = _at()
+    finished_at: datetime | None = _at()
+
+
+class Snapshot(SQLModel, table=True):
+    """Immutable files found by content: code, build contexts and uploaded data."""
+
+    workspace_id: str = Field(primary_key=True)
+    id: str = Field(primary_key=True)
+    files: int = 0
+    size: int = 0
+    created_at: datetime = _created()
+
+
+class Experiment(SQLModel, table=True):
+    """Runs that belong together; 1:1 with MLflow's experiment of the same name."""
+
+    __table_args__ = (UniqueConstraint("workspace_id", "name"),)
+    id: str = Field(default_factory=new_id, primary_key=True)
+    workspace_id: str
+    name: str
+    mlflow_id: str | None = Field(default=None, index=True)
+    description: str = ""
+    tags: dict[str, str] = _json()
+    created_at: datetime = _created()
+    created_by: str = ""
+    archived_at: datetime | None = _at()
+
+
+class Job(SQLModel, table=True):
+    """A job and its current attempt, by the row contract: any crash is repaired from it and the engine.
+
+    `desired` is run or cancel; `spec` is what the person wrote; `resolved` what it came to (command,
+    inputs, outputs, image, digest). `run_id` is MLflow's; a job's own name is accepted in its place.
+    """
+
+    __table_args__ = (
+        UniqueConstraint("workspace_id", "name"),
+        Index("ix_job_listed", "workspace_id", "archived_at", "created_at"),
+        Index("ix_job_live", "status", sqlite_where=text("collected_at IS NULL"), postgresql_where=text("collected_at IS NULL")),
+    )
+    id: str = Field(default_factory=new_id, primary_key=True)
+    workspace_id: str = Field(index=True)
+    name: str
+    type: str = "command"
+    display_name: str = ""
+    description: str = ""
+    experiment_id: str = Field(index=True)
+    experiment_name: str
+    tags: dict[str, str] = _json()
+    properties: dict[str, str] = _json()
+    spec: dict[str, Any] = _json()
+    source: str = ""
+    compute: str = ""
+    snapshot_id: str | None = None
+    environment_id: str | None = Field(default=None, index=True)
+    build_id: str | None = Field(default=None, index=True)
+    resolved: dict[str, Any] = _json()
+    git: dict[str, Any] = _json()
+
+    status: JobStatus = Field(default=JobStatus.NotStarted, sa_column=Column(String, nullable=False))
+    reason: str = ""
+    message: str = ""
+    warning: str = ""
+    desired: str = "run"
+    canceled_by: str = ""
+    cancel_requested_at: datetime | None = _at()
+
+    attempt: int = 0
+    not_before: datetime | None = _at()
+    lock_token: str = ""
+    lock_expires_at: datetime | None = _at(index=True)
+    engine: str = ""
+    container_id: str = ""
+    container_name: str = ""
+    exit_code: int | None = None
+    run_id: str | None = Field(default=None, index=True)
+
+    created_at: datetime = _created()
+    created_by: str = Field(default="", index=True)
+    started_at: datetime | None = _at()
+    finished_at: datetime | None = _at()
+    collected_at: datetime | None = _at()
+    archived_at: datetime | None = _at()
+    deleted_at: datetime | None = _at()
+    starred: bool = False
+    revision: int = 1
+
+
+class Event(SQLModel, table=True):
+    """Timeline, audit log and test evidence; the message is past tense and short."""
+
+    __table_args__ = (Index("ix_event_subject", "workspace_id", "kind", "name"),)
+    id: int | None = Field(default=None, primary_key=True)
+    at: datetime = _created()
+    principal: str = ""
+    workspace_id: str | None = None
+    kind: str
+    name: str
+    message: str
+    reason: str = ""
+    request_id: str = ""
+
+
+class IdempotencyKey(SQLModel, table=True):
+    """The answer already given to a request that may be sent again."""
+
+    __tablename__ = "idempotency_key"
+    key: str = Field(primary_key=True)
+    principal_id: str = Field(primary_key=True)
+    request_hash: str
+    status: int = 0
+    answer: dict[str, Any] = _json()
+    created_at: datetime = _created()

@@ -1,0 +1,188 @@
+"""Settings, the studio they open, and the scope in which every question is asked."""
+
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import platformdirs
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from sqlmodel import Session, select
+
+from services.core import names
+from services.core.errors import NotFound
+from services.store.database import Database
+from services.store.rows import Principal, RoleAssignment, Workspace
+
+
+class Settings(BaseSettings):
+    """Flag > environment (`ATELIER_*`) > `config.toml` in the home > default."""
+
+    model_config = SettingsConfigDict(env_prefix="ATELIER_", extra="ignore")
+
+    home: Path = Path(platformdirs.user_data_dir("atelier"))
+    host: str = "127.0.0.1"
+    port: int = 8501
+    database_url: str = ""
+    engine: Literal["auto", "docker", "process"] = "auto"
+    profile: Literal["compat", "standard", "strict"] = "compat"
+    behind_proxy: bool = False
+    public_url: str = ""
+    allowed_hosts: str = ""
+    parallel_starts: int = 0
+    job_memory: str = ""
+    log_level: str = "INFO"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        home = Path(
+            init_settings().get("home") or env_settings().get("home") or platformdirs.user_data_dir("atelier")
+        )
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, home / "config.toml")
+
+    @property
+    def url(self) -> str:
+        """Of the database."""
+        return self.database_url or f"sqlite:///{self.home / 'atelier.db'}"
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where things lie below the home (DESIGN: everything of ours is in one place)."""
+
+    home: Path
+
+    @property
+    def artifacts(self) -> Path:
+        return self.home / "artifacts"
+
+    @property
+    def history(self) -> Path:
+        return self.home / "history.db"
+
+    @property
+    def logs(self) -> Path:
+        return self.home / "logs"
+
+    @property
+    def token(self) -> Path:
+        """The local owner's CLI token, readable by the owner only."""
+        return self.home / "token"
+
+    def workspace(self, workspace_id: str) -> Path:
+        return self.home / "workspaces" / workspace_id
+
+    def datastore(self, workspace_id: str, name: str) -> Path:
+        return self.workspace(workspace_id) / "datastores" / name
+
+    def snapshot(self, workspace_id: str, snapshot_id: str) -> Path:
+        """Immutable files, found by content. Never mounted writable."""
+        return self.workspace(workspace_id) / "code" / snapshot_id
+
+    def uploads(self, workspace_id: str) -> Path:
+        return self.workspace(workspace_id) / "uploads"
+
+    def build_log(self, workspace_id: str, build_id: str) -> Path:
+        return self.workspace(workspace_id) / "builds" / f"{build_id}.log"
+
+    def run(self, job_id: str) -> Path:
+        """A running attempt: `user_logs`, `system_logs`, `outputs`, `logs`, `changes`, `named/<output>`."""
+        return self.home / "runs" / job_id
+
+
+@dataclass
+class Scope:
+    """One transaction, one principal, at most one workspace, and what the principal may do there."""
+
+    studio: "Studio"
+    session: Session
+    principal: Principal
+    workspace: Workspace | None
+    roles: frozenset[str]
+    request_id: str = ""
+    job_id: str | None = None
+    cache: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def workspace_id(self) -> str:
+        """Raises NotFound when no workspace was named: most nouns live in one."""
+        if self.workspace is None:
+            raise NotFound("No workspace was named.", hint="Name one with --workspace or choose one in the studio.")
+        return self.workspace.id
+
+
+class Studio:
+    """Settings, folders and database; the same object serves web, worker, CLI and tests."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.folders = Folders(settings.home)
+        self.database = Database(settings.url)
+
+    @contextmanager
+    def scope(
+        self,
+        principal: Principal,
+        workspace: str | None = None,
+        *,
+        write: bool = False,
+        request_id: str = "",
+        job_id: str | None = None,
+        deleted: bool = False,
+    ) -> Iterator[Scope]:
+        """One transaction for `principal`, in the workspace of that name.
+
+        Raises NotFound when there is no such workspace or the principal has no role in it; `deleted`
+        also finds one that was deleted but not purged.
+        """
+        with self.database.session(write=write) as session:
+            row = _workspace(session, workspace, deleted) if workspace is not None else None
+            roles = _roles(session, principal, row)
+            if workspace is not None and not roles:
+                raise NotFound(f"Workspace '{workspace}' was not found.")
+            yield Scope(self, session, principal, row, roles, request_id or secrets.token_hex(8), job_id)
+
+    def close(self) -> None:
+        self.database.close()
+
+
+def _workspace(session: Session, name: str, deleted: bool) -> Workspace:
+    row = session.exec(select(Workspace).where(Workspace.folded == names.folded(name))).one_or_none()
+    if row is None or (row.deleted_at is not None and not deleted):
+        raise NotFound(f"Workspace '{name[:80]}' was not found.", hint="'atelier workspace list' shows those you can open.")
+    return row
+
+
+def _roles(session: Session, principal: Principal, workspace: Workspace | None) -> frozenset[str]:
+    if principal.kind == "system":
+        return frozenset({"Owner"})
+    scopes = ["/"] if workspace is None else ["/", workspace.id]
+    rows = session.exec(
+        select(RoleAssignment.role).where(
+            RoleAssignment.principal_id == principal.id, RoleAssignment.scope.in_(scopes)  # type: ignore[attr-defined]
+        )
+    )
+    return frozenset(rows)
+
+
+SYSTEM = Principal(id="system", name="atelier", display_name="Atelier", kind="system")
+"""The worker and the supervisor themselves; has no token and no session."""
+
+
+def labels(install: str, workspace_id: str, kind: str, name: str) -> Mapping[str, str]:
+    """What everything we start carries; nothing without our install id is ever touched."""
+    return {
+        "atelier.install": install,
+        "atelier.workspace": workspace_id,
+        "atelier.kind": kind,
+        "atelier.name": name,
+    }
