@@ -1,0 +1,215 @@
+"""Files that others wrote: read without following links, collected without trust, received to disk."""
+
+import errno
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from services.core.errors import Conflict, Invalid, NotFound
+
+_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+@dataclass(frozen=True)
+class File:
+    """A regular file below some folder: relative POSIX path, size in bytes, modification time."""
+
+    path: str
+    size: int
+    modified: float
+
+
+@dataclass
+class Collected:
+    """What was taken over, and what was left with the reason."""
+
+    files: list[File] = field(default_factory=list)
+    refused: list[tuple[str, str]] = field(default_factory=list)
+
+
+def parts_of(path: str) -> list[str]:
+    """A relative POSIX path in its segments. Raises Invalid when it could leave its folder."""
+    parts = [part for part in path.split("/") if part not in {"", "."}]
+    if not parts or path.startswith("/") or "\0" in path or any(part == ".." for part in parts):
+        raise Invalid(f"{path[:200]!r} is not a relative path inside of the folder.", where="path")
+    return parts
+
+
+def open_inside(root: Path, path: str) -> BinaryIO:
+    """Opens a regular file below `root`, never through a link. Raises NotFound, Invalid."""
+    return os.fdopen(_descend(root, parts_of(path)), "rb")
+
+
+def size_inside(root: Path, path: str) -> int:
+    """Size in bytes of a regular file below `root`. Raises as `open_inside`."""
+    descriptor = _descend(root, parts_of(path))
+    try:
+        return os.fstat(descriptor).st_size
+    finally:
+        os.close(descriptor)
+
+
+def walk(root: Path, *, prefix: str = "") -> Iterator[File]:
+    """Every regular file below `root`, in lexicographic order; links and special files are passed over."""
+    try:
+        entries = sorted(os.scandir(root), key=lambda entry: entry.name)
+    except OSError:
+        return
+    for entry in entries:
+        name = f"{prefix}{entry.name}"
+        try:
+            if entry.is_dir(follow_symlinks=False):
+                yield from walk(Path(entry.path), prefix=f"{name}/")
+            elif entry.is_file(follow_symlinks=False):
+                found = entry.stat(follow_symlinks=False)
+                yield File(name, found.st_size, found.st_mtime)
+        except OSError:
+            continue
+
+
+def collect(source: Path, target: Path, *, limit: int | None = None) -> Collected:
+    """Takes the regular files below `source` over into `target`; safe to repeat after a crash.
+
+    Moves when both lie on one file system and the file is ours alone, else copies. Links, devices, pipes
+    and whatever exceeds `limit` bytes in all are left and named.
+    """
+    collected = Collected()
+    total = 0
+    for folder, folders, names in os.walk(source, followlinks=False):
+        here = Path(folder)
+        relative = here.relative_to(source)
+        for name in list(folders):
+            if (here / name).is_symlink():
+                folders.remove(name)
+                collected.refused.append(((relative / name).as_posix(), "is a symbolic link"))
+        for name in sorted(names):
+            path = (relative / name).as_posix()
+            reason = _refusal(here / name, limit, total)
+            if reason:
+                collected.refused.append((path, reason))
+                continue
+            size = _take(here / name, target / relative / name)
+            total += size
+            collected.files.append(File(path, size, 0.0))
+    return collected
+
+
+def remove_tree(path: Path) -> None:
+    """Removes a folder that a container may have filled; no-op when it is gone."""
+
+    def unlocked(function: object, name: str, error: BaseException) -> None:
+        if isinstance(error, PermissionError):
+            with suppress(OSError):
+                os.chmod(Path(name).parent, 0o700)  # noqa: PTH101 (name is what rmtree hands us)
+                os.unlink(name)  # noqa: PTH108
+
+    if path.is_symlink():
+        path.unlink()
+        return
+    shutil.rmtree(path, onerror=lambda function, name, info: unlocked(function, name, info[1]))
+
+
+class Landing:
+    """Where a file that is being received lies until it is whole: `<name>.part`, renamed when its hash is right."""
+
+    def __init__(self, root: Path, path: str, *, size: int, sha256: str, executable: bool = False) -> None:
+        self.target = root.joinpath(*parts_of(path))
+        self.part = self.target.with_name(self.target.name[:200] + ".part")
+        self.size, self.sha256, self.executable = size, sha256, executable
+
+    @property
+    def complete(self) -> bool:
+        return self.target.is_file() and self.target.stat().st_size == self.size
+
+    @property
+    def offset(self) -> int:
+        """How many bytes are there already."""
+        with suppress(OSError):
+            found = self.part.stat().st_size
+            return found if found <= self.size else 0
+        return 0
+
+    def open(self) -> BinaryIO:
+        """For appending from `offset`; a part longer than the file should be starts again."""
+        self.target.parent.mkdir(parents=True, exist_ok=True)
+        return self.part.open("ab" if self.offset else "wb")
+
+    def finish(self) -> None:
+        """Raises Conflict when what came is not what was announced; the part is then thrown away."""
+        if _sha256(self.part) != self.sha256:
+            self.part.unlink(missing_ok=True)
+            raise Conflict(
+                f"'{self.target.name}' arrived with another content than announced.",
+                hint="It changed while it was being sent, or was damaged on the way. Send it again.",
+            )
+        self.part.chmod(0o755 if self.executable else 0o644)
+        with self.part.open("rb") as file:
+            os.fsync(file.fileno())
+        self.part.replace(self.target)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _descend(root: Path, parts: list[str]) -> int:
+    try:
+        folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as cause:
+        raise NotFound(f"'{'/'.join(parts)}' was not found.") from cause
+    try:
+        for part in parts[:-1]:
+            inner = os.open(part, os.O_DIRECTORY | _OPEN, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        descriptor = os.open(parts[-1], _OPEN, dir_fd=folder)
+    except OSError as cause:
+        if cause.errno in {errno.ELOOP, errno.ENOTDIR, errno.ENXIO}:
+            raise Invalid(f"'{'/'.join(parts)}' is not a regular file.", where="path") from cause
+        raise NotFound(f"'{'/'.join(parts)}' was not found.") from cause
+    finally:
+        os.close(folder)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise Invalid(f"'{'/'.join(parts)}' is not a regular file.", where="path")
+    return descriptor
+
+
+def _refusal(path: Path, limit: int | None, total: int) -> str:
+    try:
+        found = path.lstat()
+    except OSError as cause:
+        return f"cannot be read: {cause.strerror}"
+    if stat.S_ISLNK(found.st_mode):
+        return "is a symbolic link"
+    if not stat.S_ISREG(found.st_mode):
+        return "is not a regular file"
+    if limit is not None and total + found.st_size > limit:
+        return f"exceeds the limit of {limit} bytes"
+    return ""
+
+
+def _take(source: Path, target: Path) -> int:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    found = source.lstat()
+    if found.st_nlink == 1:
+        try:
+            source.replace(target)
+            return found.st_size
+        except OSError as cause:
+            if cause.errno != errno.EXDEV:
+                raise
+    part = target.with_name(target.name[:200] + ".part")
+    with os.fdopen(os.open(source, _OPEN), "rb") as reader, part.open("wb") as writer:
+        shutil.copyfileobj(reader, writer, 1 << 20)
+        writer.flush()
+        os.fsync(writer.fileno())
+    part.replace(target)
+    return found.st_size

@@ -1,0 +1,97 @@
+"""Migrations: Alembic with our own version table, so that nobody else's can be mistaken for it."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+from sqlmodel import SQLModel
+
+from services.core.errors import Conflict, Invalid
+from services.store import metrics, rows
+from services.store.database import Database
+
+VERSION_TABLE = "atelier_alembic_version"
+TABLES = (rows, metrics)  # importing them fills SQLModel.metadata
+
+
+def upgrade(database: Database) -> str:
+    """Brings the schema to this release, idempotently; the revision. SQLite is backed up first when it changes.
+
+    Raises Conflict when the database was made by a newer release.
+    """
+    head = _head()
+    with database.engine.begin() as connection:
+        found = _current(connection)
+        if found == head:
+            return head
+        _refuse_unknown(found)
+    if found is not None and database.is_sqlite:
+        backup(database, Path(f"{database.path}.before-{head}"))
+    with database.engine.begin() as connection:
+        command.upgrade(_config(connection), "head")
+    return head
+
+
+def check(database: Database) -> list[str]:
+    """What is wrong with the schema or the file, as sentences; empty when all is well."""
+    problems = []
+    with database.engine.connect() as connection:
+        found = _current(connection)
+        if found != _head():
+            problems.append(f"The database is at revision {found or 'none'}, this release needs {_head()}.")
+        elif differences := compare_metadata(_context(connection), SQLModel.metadata):
+            problems += [f"The schema differs: {difference}" for difference in differences]
+        if database.is_sqlite:
+            result = connection.exec_driver_sql("PRAGMA quick_check").scalar()
+            if result != "ok":
+                problems.append(f"SQLite's check says: {result}")
+    return problems
+
+
+def backup(database: Database, target: Path) -> Path:
+    """A consistent copy of the SQLite file while it is in use. Raises Invalid on PostgreSQL."""
+    if database.path is None:
+        raise Invalid("This backup is for SQLite.", hint="Use pg_dump for PostgreSQL.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(target.name + ".part")
+    with closing(sqlite3.connect(database.path)) as source, closing(sqlite3.connect(part)) as copy:
+        source.backup(copy)
+    part.chmod(0o600)
+    part.replace(target)
+    return target
+
+
+def _config(connection: Connection | None = None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _head() -> str:
+    return str(ScriptDirectory.from_config(_config()).get_current_head())
+
+
+def _context(connection: Connection) -> MigrationContext:
+    return MigrationContext.configure(
+        connection, opts={"version_table": VERSION_TABLE, "compare_type": False, "target_metadata": SQLModel.metadata}
+    )
+
+
+def _current(connection: Connection) -> str | None:
+    return _context(connection).get_current_revision()
+
+
+def _refuse_unknown(found: str | None) -> None:
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if found is not None and found not in known:
+        raise Conflict(
+            f"The database is at revision {found}, which this release does not know.",
+            hint="It was made by a newer release: start that one, or restore a backup.",
+        )
