@@ -1,0 +1,140 @@
+"""The cast and the stage: Ada owns, Ben works, Cleo looks, Dan is outside; on SQLite and on PostgreSQL."""
+
+import os
+import shutil
+import socket
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+from filelock import FileLock
+
+from services import workspaces
+from services.specs.workspaces import Workspace as WorkspaceSpec
+from services.store import migrate
+from services.store.rows import Principal, RoleAssignment, Workspace
+from services.studio import Scope, Settings, Studio
+
+CENSUS = Path(__file__).parent.parent.parent / "shared" / "census"
+
+
+@dataclass
+class Stage:
+    """A studio with one workspace, `lab`, and four people."""
+
+    studio: Studio
+    ada: Principal
+    ben: Principal
+    cleo: Principal
+    dan: Principal
+    lab: Workspace
+
+    def scope(
+        self, who: Principal | None = None, workspace: str | None = "lab", *, write: bool = True, deleted: bool = False
+    ) -> AbstractContextManager[Scope]:
+        return self.studio.scope(who or self.ada, workspace, write=write, deleted=deleted)
+
+
+def make_stage(home: Path, database_url: str = "") -> Stage:
+    """`home` is made; the database is empty or new."""
+    home.mkdir(parents=True, exist_ok=True)
+    studio = Studio(Settings(home=home, database_url=database_url))
+    migrate.upgrade(studio.database)
+    people = {name: Principal(name=name, display_name=name.title()) for name in ("ada", "ben", "cleo", "dan")}
+    with studio.database.session(write=True) as session:
+        session.add_all(people.values())
+        session.add(RoleAssignment(principal_id=people["ada"].id, role="Owner", scope="/"))
+    with studio.scope(people["ada"], write=True) as scope:
+        lab = workspaces.create(scope, WorkspaceSpec(name="lab"))
+        for name, role in (("ben", "AzureML Data Scientist"), ("cleo", "Reader")):
+            scope.session.add(RoleAssignment(principal_id=people[name].id, role=role, scope=lab.id))
+    return Stage(studio, **people, lab=lab)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
+    """On both databases: whatever a noun promises, it promises on both."""
+    url = request.getfixturevalue("new_postgres")() if request.param == "postgres" else ""
+    made = make_stage(tmp_path / "home", url)
+    yield made
+    made.studio.close()
+
+
+@pytest.fixture
+def lite(tmp_path: Path) -> Iterator[Stage]:
+    """On SQLite only, for what has nothing to do with the database."""
+    made = make_stage(tmp_path / "home")
+    yield made
+    made.studio.close()
+
+
+@pytest.fixture(scope="session")
+def census() -> Path:
+    """Examples from outside; skipped where the folder is absent."""
+    if not CENSUS.is_dir():
+        pytest.skip("the census of outside examples is not here")
+    return CENSUS
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def new_postgres(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Callable[[], str]]:
+    """Makes an empty database per call on a server of our own, one for each test process."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    if not programs:
+        pytest.skip("PostgreSQL is not installed")
+    programs_folder = programs[-1]
+    root = Path("/tmp") / f"atelier-pg-{os.getpid()}-{worker_id}"  # short: socket paths have a limit
+    root.mkdir()
+    port = free_port()
+    run = _as_postgres(root)
+    run([str(programs_folder / "initdb"), "-D", str(root / "data"), "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "-N"])
+    options = f"-p {port} -k {root} -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=300"
+    control = [str(programs_folder / "pg_ctl"), "-D", str(root / "data"), "-l", str(root / "log"), "-w"]
+    run([*control, "-o", options, "start"])
+
+    def new() -> str:
+        name = f"t{uuid.uuid4().hex}"
+        with psycopg.connect(f"postgresql://postgres@127.0.0.1:{port}/postgres", autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[arg-type]
+        return f"postgresql://postgres@127.0.0.1:{port}/{name}"
+
+    yield new
+    run([*control, "-m", "immediate", "stop"])
+    shutil.rmtree(root, ignore_errors=True)
+
+
+def _as_postgres(root: Path) -> Callable[[list[str]], None]:
+    """PostgreSQL refuses to run as root: then as the user that Debian's package made."""
+    is_root = os.geteuid() == 0
+    if is_root:
+        shutil.chown(root, "postgres")
+    prefix = ["runuser", "-u", "postgres", "--"] if is_root else []
+
+    def run(command: list[str]) -> None:
+        subprocess.run([*prefix, *command], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=root, timeout=120)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """One folder for all parallel test processes of a run."""
+    base = tmp_path_factory.getbasetemp()
+    return base if worker_id == "master" else base.parent
+
+
+@pytest.fixture(scope="session")
+def once(shared_folder: Path) -> Callable[[str], FileLock]:
+    """A lock among the parallel test processes of a run."""
+    return lambda name: FileLock(shared_folder / f"{name}.lock")
