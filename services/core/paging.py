@@ -29,6 +29,11 @@ def cut(session: Any, statement: Any, *, limit: int, cursor: str) -> Page[Any]:
     return Page(rows[:limit], _written(offset + limit) if more else "")
 
 
+def cursor_at(offset: int) -> str:
+    """The cursor of a place that is known by number, for screens that show page numbers."""
+    return _written(offset) if offset > 0 else ""
+
+
 def _written(offset: int) -> str:
     return base64.urlsafe_b64encode(f"o{offset}".encode()).decode().rstrip("=")
 
