@@ -37,9 +37,7 @@ def get(scope: Scope, name: str) -> Datastore:
 def rows_for(workspace: Workspace) -> list[Datastore]:
     """The four that come with a new workspace."""
     return [
-        Datastore(
-            workspace_id=workspace.id, name=name, is_default=name == DEFAULT, created_by=workspace.created_by
-        )
+        Datastore(workspace_id=workspace.id, name=name, is_default=name == DEFAULT, created_by=workspace.created_by)
         for name in BUILT_IN
     ]
 
@@ -49,13 +47,15 @@ def parse(uri: str, *, field: str = "path") -> tuple[str, str]:
 
     Raises Invalid for anything else and for paths that leave the datastore.
     """
-    head, found, rest = uri.partition("/datastores/") if uri.startswith("azureml://") else ("", "", "")
-    if uri.startswith("azureml://datastores/"):
-        head, found, rest = "azureml:/", "/datastores/", uri.removeprefix("azureml://datastores/")
+    _, found, rest = uri.replace("azureml://", "azureml:///", 1).partition("/datastores/")
+    if not uri.startswith("azureml://"):
+        found = ""
     name, paths, path = rest.partition("/paths/")
     if not found or not paths or not name or "/" in name:
         raise Invalid(
-            f"{uri[:200]!r} is not a datastore URI.", where=field, hint="Write azureml://datastores/<name>/paths/<path>."
+            f"{uri[:200]!r} is not a datastore URI.",
+            where=field,
+            hint="Write azureml://datastores/<name>/paths/<path>.",
         )
     return name, confined(path, field=field)
 

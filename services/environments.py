@@ -37,7 +37,8 @@ def create(scope: Scope, spec: Spec, *, context: str | None = None) -> Environme
     if existing is not None:
         if existing.hash != definition["hash"]:
             raise Conflict(
-                f"Environment '{name}:{version}' exists with another content.", hint="Leave the version out for a new one."
+                f"Environment '{name}:{version}' exists with another content.",
+                hint="Leave the version out for a new one.",
             )
         return existing
     row = Environment(

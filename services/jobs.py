@@ -62,7 +62,9 @@ def submit(
     access.require(scope, "jobs/write")
     name = names.checked(spec.name) if spec.name else names.generated()
     if _found(scope, name) is not None:
-        raise Conflict(f"A job named '{name}' exists already.", where="name", hint="Leave the name out to get a new one.")
+        raise Conflict(
+            f"A job named '{name}' exists already.", where="name", hint="Leave the name out to get a new one."
+        )
     if snapshot is not None:
         uploads.require_snapshot(scope, snapshot)
     spec = _with_uploaded_data(scope, spec)
@@ -108,7 +110,9 @@ def listed(scope: Scope, query: JobQuery | None = None) -> Page[Job]:
     query = query or JobQuery()
     column = query.order_by.removeprefix("-")
     if column not in ORDERS:
-        raise Invalid(f"Jobs cannot be sorted by {column[:80]!r}.", where="order_by", hint=f"One of: {', '.join(ORDERS)}.")
+        raise Invalid(
+            f"Jobs cannot be sorted by {column[:80]!r}.", where="order_by", hint=f"One of: {', '.join(ORDERS)}."
+        )
     statement = _filtered(scope, query)
     ordered = col(ORDERS[column])
     descending = query.order_by.startswith("-")
@@ -211,7 +215,9 @@ def advance(scope: Scope, job: Job, new: JobStatus, *, reason: str = "", message
         raise Conflict(f"Job '{job.name}' cannot go from {old} to {new}.")
     values = {"status": str(new), "reason": reason, "message": message, "revision": job.revision + 1, **facts}
     done = scope.session.connection().execute(
-        update(Job).where(col(Job.id) == job.id, col(Job.status) == str(old), col(Job.lock_token) == job.lock_token).values(**values)
+        update(Job)
+        .where(col(Job.id) == job.id, col(Job.status) == str(old), col(Job.lock_token) == job.lock_token)
+        .values(**values)
     )
     if done.rowcount != 1:
         return False
@@ -248,7 +254,9 @@ def _filtered(scope: Scope, query: JobQuery) -> Any:
     if query.status:
         unknown = [status for status in query.status if status not in JobStatus.__members__]
         if unknown:
-            raise Invalid(f"{unknown[0][:80]!r} is not a status.", where="status", hint=f"One of: {', '.join(JobStatus)}.")
+            raise Invalid(
+                f"{unknown[0][:80]!r} is not a status.", where="status", hint=f"One of: {', '.join(JobStatus)}."
+            )
         statement = statement.where(col(Job.status).in_(query.status))
     if query.created_by:
         statement = statement.where(col(Job.created_by).in_(query.created_by))

@@ -14,7 +14,9 @@ CHUNK = 1 << 20
 # Longer than any token, so that a secret split by a chunk's edge is seen whole.
 _MARGIN = 256
 _TOKEN = re.compile(rb"atl_[0-9a-f]{16}_[A-Za-z0-9_-]{20,}")
-_SECRET_NAME = re.compile(r"(?:PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|ACCESS_?KEY|CREDENTIAL|CONNECTION_STRING)", re.ASCII)
+_SECRET_NAME = re.compile(
+    r"(?:PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|ACCESS_?KEY|CREDENTIAL|CONNECTION_STRING)", re.ASCII
+)
 
 
 @dataclass(frozen=True)

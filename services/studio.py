@@ -44,9 +44,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        home = Path(
-            init_settings().get("home") or env_settings().get("home") or platformdirs.user_data_dir("atelier")
-        )
+        home = Path(init_settings().get("home") or env_settings().get("home") or platformdirs.user_data_dir("atelier"))
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, home / "config.toml")
 
     @property
@@ -158,7 +156,9 @@ class Studio:
 def _workspace(session: Session, name: str, deleted: bool) -> Workspace:
     row = session.exec(select(Workspace).where(Workspace.folded == names.folded(name))).one_or_none()
     if row is None or (row.deleted_at is not None and not deleted):
-        raise NotFound(f"Workspace '{name[:80]}' was not found.", hint="'atelier workspace list' shows those you can open.")
+        raise NotFound(
+            f"Workspace '{name[:80]}' was not found.", hint="'atelier workspace list' shows those you can open."
+        )
     return row
 
 
@@ -168,7 +168,8 @@ def _roles(session: Session, principal: Principal, workspace: Workspace | None) 
     scopes = ["/"] if workspace is None else ["/", workspace.id]
     rows = session.exec(
         select(RoleAssignment.role).where(
-            RoleAssignment.principal_id == principal.id, RoleAssignment.scope.in_(scopes)  # type: ignore[attr-defined]
+            RoleAssignment.principal_id == principal.id,
+            RoleAssignment.scope.in_(scopes),  # type: ignore[attr-defined]
         )
     )
     return frozenset(rows)

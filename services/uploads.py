@@ -43,7 +43,7 @@ def begin(scope: Scope, kind: Kind, entries: Sequence[Entry]) -> Upload:
         return existing
     folder = _folder(scope, kind, manifest.id)
     folder.mkdir(parents=True, exist_ok=True)
-    _write_manifest(folder, kind, manifest)
+    _write_manifest(folder, manifest)
     return _state(folder, manifest)
 
 
@@ -72,9 +72,7 @@ def seal(scope: Scope, upload_id: str) -> Upload:
     remove_tree(folder)
     if scope.session.get(Snapshot, (scope.workspace_id, manifest.id)) is None:
         scope.session.add(
-            Snapshot(
-                workspace_id=scope.workspace_id, id=manifest.id, files=len(manifest.entries), size=manifest.total
-            )
+            Snapshot(workspace_id=scope.workspace_id, id=manifest.id, files=len(manifest.entries), size=manifest.total)
         )
     return Upload(manifest.id, complete=True, missing=())
 
@@ -102,7 +100,9 @@ def _check(manifest: Manifest) -> None:
     if not manifest.entries:
         raise Invalid("There is no file to upload.", where="entries")
     if len(manifest.entries) > FILES:
-        raise Invalid(f"{len(manifest.entries)} files are more than the {FILES} that one upload may hold.", where="entries")
+        raise Invalid(
+            f"{len(manifest.entries)} files are more than the {FILES} that one upload may hold.", where="entries"
+        )
     if manifest.total > BYTES:
         raise Invalid(f"{manifest.total} bytes are more than one upload may hold ({BYTES}).", where="entries")
     folded: dict[str, str] = {}
@@ -156,7 +156,7 @@ def _open(scope: Scope, upload_id: str) -> tuple[Path, Kind, Manifest]:
     raise NotFound(f"Upload '{upload_id[:80]}' was not announced.", hint="Announce its files first.")
 
 
-def _write_manifest(folder: Path, kind: Kind, manifest: Manifest) -> None:
+def _write_manifest(folder: Path, manifest: Manifest) -> None:
     part = folder / "manifest.part"
     part.write_bytes(
         orjson.dumps(

@@ -24,7 +24,7 @@ def create(scope: Scope, spec: Spec) -> Workspace:
     name = names.checked_workspace(spec.name)
     taken = scope.session.exec(select(Workspace).where(Workspace.folded == names.folded(name))).one_or_none()
     if taken is not None:
-        raise _taken(scope, taken)
+        raise _taken(taken)
     row = Workspace(
         name=name,
         folded=names.folded(name),
@@ -163,14 +163,12 @@ def _everywhere(scope: Scope) -> bool:
     if scope.principal.kind == "system":
         return True
     found = scope.session.exec(
-        select(RoleAssignment.id).where(
-            RoleAssignment.principal_id == scope.principal.id, RoleAssignment.scope == "/"
-        )
+        select(RoleAssignment.id).where(RoleAssignment.principal_id == scope.principal.id, RoleAssignment.scope == "/")
     ).first()
     return found is not None
 
 
-def _taken(scope: Scope, row: Workspace) -> Conflict:
+def _taken(row: Workspace) -> Conflict:
     if row.purge_at is not None:
         return Conflict(f"A workspace named '{row.name}' is being purged.", hint="Try again in a moment.")
     if row.deleted_at is not None:

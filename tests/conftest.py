@@ -98,7 +98,21 @@ def new_postgres(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> It
     root.mkdir()
     port = free_port()
     run = _as_postgres(root)
-    run([str(programs_folder / "initdb"), "-D", str(root / "data"), "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "-N"])
+    run(
+        [
+            str(programs_folder / "initdb"),
+            "-D",
+            str(root / "data"),
+            "-A",
+            "trust",
+            "-U",
+            "postgres",
+            "-E",
+            "UTF8",
+            "--locale=C.UTF-8",
+            "-N",
+        ]
+    )
     options = f"-p {port} -k {root} -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=300"
     control = [str(programs_folder / "pg_ctl"), "-D", str(root / "data"), "-l", str(root / "log"), "-w"]
     run([*control, "-o", options, "start"])
@@ -122,7 +136,9 @@ def _as_postgres(root: Path) -> Callable[[list[str]], None]:
     prefix = ["runuser", "-u", "postgres", "--"] if is_root else []
 
     def run(command: list[str]) -> None:
-        subprocess.run([*prefix, *command], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=root, timeout=120)
+        subprocess.run(
+            [*prefix, *command], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=root, timeout=120
+        )
 
     return run
 

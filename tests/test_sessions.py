@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from sqlmodel import select
 
 from services import sessions
 from services.core.times import now
@@ -45,7 +46,9 @@ def test_a_sign_in_token_is_no_bearer_and_an_api_token_no_link(stage: Stage):
     assert sessions.sign_in(stage.studio, stage.studio.folders.token.read_text().strip()) is None
 
 
-@pytest.mark.parametrize("secret", ["", "atl", "atl__", "atl_x_y", "atl_" + "0" * 16 + "_" + "a" * 43, "ätl_ö_ü", "a" * 9999])
+@pytest.mark.parametrize(
+    "secret", ["", "atl", "atl__", "atl_x_y", "atl_" + "0" * 16 + "_" + "a" * 43, "ätl_ö_ü", "a" * 9999]
+)
 def test_nonsense_is_nobody(lite: Stage, secret: str):
     assert sessions.of_bearer(lite.studio, secret) is None
     assert sessions.sign_in(lite.studio, secret) is None
@@ -88,6 +91,6 @@ def test_no_secret_is_stored(stage: Stage):
     secret = sessions.issue_sign_in(stage.studio, stage.ben)
     cookie = sessions.sign_in(stage.studio, secret) or ""
     with stage.studio.database.session(write=False) as session:
-        stored = repr([row.model_dump() for table in (Token, Session) for row in session.query(table).all()])
+        stored = repr([row.model_dump() for table in (Token, Session) for row in session.exec(select(table)).all()])
     assert secret.split("_", 2)[2] not in stored
     assert cookie not in stored

@@ -1,12 +1,12 @@
 """The five things that can go wrong, as sentences to the person who asked.
 
-    AtelierError
-    ├── NotFound       not here, or not visible to you (404, exit 3)
-    ├── Denied         known, but your role does not allow it (403, exit 4)
-    ├── Invalid        malformed; `where` says the place (422, exit 2)
-    ├── Conflict       right request, wrong moment (409, exit 5)
-    └── EngineError    the world outside failed (502, exit 6)
-        └── Unavailable    … for now; the worker retries (503, exit 6)
+AtelierError
+├── NotFound       not here, or not visible to you (404, exit 3)
+├── Denied         known, but your role does not allow it (403, exit 4)
+├── Invalid        malformed; `where` says the place (422, exit 2)
+├── Conflict       right request, wrong moment (409, exit 5)
+└── EngineError    the world outside failed (502, exit 6)
+    └── Unavailable    … for now; the worker retries (503, exit 6)
 """
 
 
@@ -22,6 +22,7 @@ class AtelierError(Exception):
         super().__init__(message or (type(self).__doc__ or "").strip())
         self.where = where
         self.hint = hint
+        self.details: list[str] = []
 
     @property
     def message(self) -> str:

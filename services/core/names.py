@@ -12,23 +12,8 @@ _HEX = re.compile(r"\A[0-9a-f]+\Z")
 # Path segments the web process answers itself: a workspace of that name could not be linked to.
 _RESERVED = frozenset({"health", "healthz", "readyz", "ready", "login", "static", "api", "auth", "default", "all"})
 
-_ADJECTIVES = (
-    "amber ample azure bold brave bright brisk calm careful clever cool coral crisp deep eager early "
-    "fair fine fresh frosty gentle glad golden good grand green happy honest icy ivory jolly keen kind "
-    "lemon light lively lucky mellow mighty modest neat nimble noble olive patient plain plucky polite "
-    "proud quick quiet rapid ready royal sharp shiny silent silver sleepy smart soft solid steady strong "
-    "sunny sweet swift tidy true upbeat vivid warm wise witty young"
-).split()
-_NOUNS = (
-    "acorn anchor apple arch atlas badge bamboo basil beach bean bear bell berry birch bird boat book "
-    "bottle branch bread bridge brush candle canvas carrot cedar cherry cloud clover coast comet corn "
-    "crane crow curtain deer dove drum eagle easel fern field finch fire flute forest fox frame garden "
-    "ginger glass grape hand harbor hat heart hill honey house iris island jacket jelly kettle key kite "
-    "lake lamp leaf lemon lion loquat lute maple melon mint moon nail net oak ocean onion orange owl "
-    "palm parcel pear pen pillow plum pond pot quince rain reed rice river roof root rose sail salt seed "
-    "shell sky snow spoon spring square star station stone sun table tent thread tiger tree truck tulip "
-    "turtle valley vase vine wall wave wheel wing wolf yam"
-).split()
+_ADJECTIVES = ["amber", "ample", "azure", "bold", "brave", "bright", "brisk", "calm", "careful", "clever", "cool", "coral", "crisp", "deep", "eager", "early", "fair", "fine", "fresh", "frosty", "gentle", "glad", "golden", "good", "grand", "green", "happy", "honest", "icy", "ivory", "jolly", "keen", "kind", "lemon", "light", "lively", "lucky", "mellow", "mighty", "modest", "neat", "nimble", "noble", "olive", "patient", "plain", "plucky", "polite", "proud", "quick", "quiet", "rapid", "ready", "royal", "sharp", "shiny", "silent", "silver", "sleepy", "smart", "soft", "solid", "steady", "strong", "sunny", "sweet", "swift", "tidy", "true", "upbeat", "vivid", "warm", "wise", "witty", "young"]
+_NOUNS = ["acorn", "anchor", "apple", "arch", "atlas", "badge", "bamboo", "basil", "beach", "bean", "bear", "bell", "berry", "birch", "bird", "boat", "book", "bottle", "branch", "bread", "bridge", "brush", "candle", "canvas", "carrot", "cedar", "cherry", "cloud", "clover", "coast", "comet", "corn", "crane", "crow", "curtain", "deer", "dove", "drum", "eagle", "easel", "fern", "field", "finch", "fire", "flute", "forest", "fox", "frame", "garden", "ginger", "glass", "grape", "hand", "harbor", "hat", "heart", "hill", "honey", "house", "iris", "island", "jacket", "jelly", "kettle", "key", "kite", "lake", "lamp", "leaf", "lemon", "lion", "loquat", "lute", "maple", "melon", "mint", "moon", "nail", "net", "oak", "ocean", "onion", "orange", "owl", "palm", "parcel", "pear", "pen", "pillow", "plum", "pond", "pot", "quince", "rain", "reed", "rice", "river", "roof", "root", "rose", "sail", "salt", "seed", "shell", "sky", "snow", "spoon", "spring", "square", "star", "station", "stone", "sun", "table", "tent", "thread", "tiger", "tree", "truck", "tulip", "turtle", "valley", "vase", "vine", "wall", "wave", "wheel", "wing", "wolf", "yam"]
 
 
 def checked(name: str, *, field: str = "name") -> str:

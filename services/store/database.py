@@ -44,6 +44,8 @@ class Database:
                 connection = connection.execution_options(atelier_write=write)
                 with Session(connection, expire_on_commit=False) as session:
                     try:
+                        if write:
+                            session.connection()  # takes the lock now: BEGIN is otherwise left to the first statement
                         yield session
                         if write:
                             session.flush()

@@ -195,7 +195,12 @@ class Job(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("workspace_id", "name"),
         Index("ix_job_listed", "workspace_id", "archived_at", "created_at"),
-        Index("ix_job_live", "status", sqlite_where=text("collected_at IS NULL"), postgresql_where=text("collected_at IS NULL")),
+        Index(
+            "ix_job_live",
+            "status",
+            sqlite_where=text("collected_at IS NULL"),
+            postgresql_where=text("collected_at IS NULL"),
+        ),
     )
     id: str = Field(default_factory=new_id, primary_key=True)
     workspace_id: str = Field(index=True)

@@ -1,0 +1,1 @@
+"""What people write: YAML and forms as frozen Pydantic, validated once at the door."""

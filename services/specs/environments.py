@@ -1,0 +1,162 @@
+"""An environment as people write it, and what a conda file means to pip."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, model_validator
+
+from services.core.errors import Invalid
+from services.specs.fields import Spec, Texts, Version, image_reference
+from services.specs.source import dump
+
+
+class BuildContext(Spec):
+    """A folder with a Dockerfile; `path` is relative to the YAML file."""
+
+    path: str = ""
+    dockerfile_path: str = "Dockerfile"
+
+
+class Environment(Spec):
+    """Exactly one of `image` (with or without `conda_file`) and `build`.
+
+    `conda_file` is a path in the file and a mapping once it is sent.
+    """
+
+    schema_: str | None = Field(default=None, alias="$schema", exclude=True)
+    name: str | None = None
+    version: Version | None = None
+    image: Annotated[str, AfterValidator(image_reference)] | None = None
+    conda_file: str | dict[str, Any] | None = None
+    build: BuildContext | None = None
+    description: str | None = None
+    tags: Texts = {}
+    properties: Texts = {}
+    inference_config: dict[str, Any] | None = None
+    os_type: str | None = None
+    label: str | None = None
+
+    @model_validator(mode="after")
+    def one_origin(self) -> "Environment":
+        if self.build is None and self.image is None:
+            raise ValueError("an environment needs an 'image' or a 'build'")
+        if self.build is not None and (self.image is not None or self.conda_file is not None):
+            raise ValueError("an environment has a 'build' or an 'image' (with a 'conda_file'), not both")
+        return self
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """What pip installs in place of conda. `python` is major.minor; `notes` say what was changed."""
+
+    python: str | None = None
+    packages: list[str] = field(default_factory=list)
+    options: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+_CONDA = re.compile(r"\A(?:[A-Za-z0-9_.-]+::)?(?P<name>[A-Za-z0-9_.-]+)\s*(?P<rest>.*)\Z", re.ASCII)
+_OLD = {"scikit-learn": (1, 5), "pandas": (2, 2, 2), "scipy": (1, 13), "tensorflow": (2, 18), "xgboost": (2,)}
+_CONDA_ONLY = {"pip", "python", "conda", "setuptools", "wheel", "anaconda", "cudatoolkit", "libgcc-ng", "openssl"}
+_RENAMED = {"pytorch": "torch", "matplotlib-base": "matplotlib", "msgpack-python": "msgpack", "pytables": "tables"}
+
+
+def translate(conda: Mapping[str, Any]) -> Requirements:
+    """A conda file for pip: `name=1.2` is `==1.2.*`, `name==v` and ranges pass, `python=` chooses the interpreter.
+
+    conda picks a numpy that fits the build and pip does not: with an old pinned package and no numpy of its
+    own, `numpy<2` is added. Raises Invalid naming the entry that is not understood.
+    """
+    python: str | None = None
+    packages: list[str] = []
+    options: list[str] = []
+    notes: list[str] = []
+    dependencies = conda.get("dependencies") or []
+    if not isinstance(dependencies, list):
+        raise Invalid("'dependencies' must be a list.", where="conda_file.dependencies")
+    for index, entry in enumerate(dependencies):
+        where = f"conda_file.dependencies[{index}]"
+        if isinstance(entry, Mapping):
+            found = _nested(entry, where)
+            packages += found[0]
+            options += found[1]
+            continue
+        name, requirement = _conda_entry(str(entry), where)
+        if name == "python":
+            python = _minor(requirement, where)
+        elif name in _CONDA_ONLY:
+            continue
+        else:
+            packages.append(requirement)
+    if _needs_old_numpy(packages):
+        packages.append("numpy<2")
+        notes.append("numpy<2 was added: a pinned package is older than numpy 2.")
+    return Requirements(python, packages, options, notes)
+
+
+def dump_conda(conda: Mapping[str, Any]) -> str:
+    """The conda file's text, for images that have conda themselves."""
+    return dump(dict(conda))
+
+
+def _nested(entry: Mapping[str, Any], where: str) -> tuple[list[str], list[str]]:
+    lines = entry.get("pip")
+    if not isinstance(lines, list) or len(entry) != 1:
+        raise Invalid("Only a list under 'pip' can be nested among the dependencies.", where=where)
+    packages, options = [], []
+    for line in (str(raw).strip() for raw in lines):
+        if line.startswith("-r ") or line.startswith("--requirement"):
+            raise Invalid("A requirements file cannot be named here; list its packages.", where=f"{where}.pip")
+        if any(char in line for char in "\0\n\r"):
+            raise Invalid("A requirement is one line.", where=f"{where}.pip")
+        (options if line.startswith("-") else packages).append(line)
+    return packages, options
+
+
+def _conda_entry(text: str, where: str) -> tuple[str, str]:
+    found = _CONDA.match(text.strip())
+    if found is None:
+        raise Invalid(
+            f"{text[:80]!r} is not a conda dependency.", where=where, hint="Write name, name=1.2 or name>=1.2."
+        )
+    name = found["name"].casefold()
+    rest = found["rest"].strip().strip("'\"")
+    pip_name = _RENAMED.get(name, found["name"])
+    if not rest:
+        return name, pip_name
+    if rest.startswith("=") and not rest.startswith("=="):
+        version = rest[1:].split("=", 1)[0].strip()
+        return name, f"{pip_name}=={version if version.endswith('*') else version + '.*'}"
+    if rest.startswith("=="):
+        return name, f"{pip_name}=={rest[2:].split('=', 1)[0].strip()}"
+    if rest[0] in "<>!~":
+        return name, pip_name + rest.replace(" ", "")
+    if rest[0].isdigit():
+        return name, f"{pip_name}=={rest.split()[0]}"
+    raise Invalid(f"{text[:80]!r} is not a conda dependency.", where=where, hint="Write name, name=1.2 or name>=1.2.")
+
+
+def _minor(requirement: str, where: str) -> str | None:
+    found = re.search(r"(?:==|>=|~=)(\d+)\.(\d+)", requirement)
+    if found is not None:
+        return f"{found[1]}.{found[2]}"
+    if requirement == "python" or re.search(r"[<>=]\s*3(?:\.\*)?\Z", requirement):
+        return None
+    found = re.search(r"<(\d+)\.(\d+)", requirement)
+    if found is not None and int(found[2]) > 0:
+        return f"{found[1]}.{int(found[2]) - 1}"
+    raise Invalid(f"{requirement[:80]!r} does not say which Python.", where=where, hint="Write python=3.11.")
+
+
+def _needs_old_numpy(packages: list[str]) -> bool:
+    names = {re.split(r"[\s\[<>=!~;@]", package, maxsplit=1)[0].casefold() for package in packages}
+    if "numpy" in names:
+        return False
+    for package in packages:
+        found = re.match(r"\A([A-Za-z0-9_.-]+)(?:\[[^\]]*\])?\s*(?:==|~=)\s*([0-9][0-9.]*)", package)
+        limit = _OLD.get(found[1].casefold()) if found else None
+        if found and limit and tuple(int(part) for part in found[2].strip(".").split(".")) < limit:
+            return True
+    return False

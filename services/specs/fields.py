@@ -1,0 +1,79 @@
+"""Field types that several specs share: strict bases, sizes, references to images, variables."""
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+_SIZE = re.compile(r"\A(?P<number>[0-9]{1,15})(?P<unit>[bkmg]?)\Z", re.ASCII | re.IGNORECASE)
+_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+_VARIABLE = re.compile(r"\A[A-Za-z_][A-Za-z0-9_]*\Z", re.ASCII)
+_DOMAIN = r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*(?::[0-9]{1,5})?"
+_PART = r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*"
+_IMAGE = re.compile(
+    rf"\A(?:{_DOMAIN}/)?{_PART}(?:/{_PART})*(?::[A-Za-z0-9_][A-Za-z0-9._-]{{0,127}})?(?:@sha256:[0-9a-f]{{64}})?\Z",
+    re.ASCII,
+)
+VALUE_LIMIT = 128 << 10
+
+
+class Spec(BaseModel):
+    """Frozen; unknown keys are refused; `$schema` is accepted wherever the cloud writes it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+def text_of(value: Any) -> Any:
+    """Tags, properties and variables take scalars as the cloud's SDK does: as text."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return str(value)
+    return "" if value is None else value
+
+
+def _texts(value: Any) -> Any:
+    return {str(key): text_of(inner) for key, inner in value.items()} if isinstance(value, dict) else value
+
+
+def _version(value: Any) -> Any:
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _empty_mapping(value: Any) -> Any:
+    return {} if value is None else value
+
+
+Texts = Annotated[dict[str, str], BeforeValidator(_texts), BeforeValidator(_empty_mapping)]
+Version = Annotated[str, BeforeValidator(_version)]
+
+
+def size_of(text: str | int) -> int:
+    """Bytes of `2g`, `512m`, `64k`, `1024`. Raises ValueError naming the units."""
+    found = _SIZE.match(str(text))
+    if found is None or (size := int(found["number"]) * _UNITS[found["unit"].lower()]) <= 0:
+        raise ValueError(
+            f"{str(text)[:40]!r} is not a size; write a positive whole number with b, k, m or g, such as '2g'"
+        )
+    if size > 1 << 50:
+        raise ValueError(f"{str(text)[:40]!r} is more than any machine has")
+    return size
+
+
+def image_reference(text: str) -> str:
+    """The reference itself. Raises ValueError."""
+    if not _IMAGE.match(text) or len(text) > 512:
+        raise ValueError(f"{text[:120]!r} is not a valid image reference, such as 'python:3.11' or 'host/name:tag'")
+    return text
+
+
+def variables(values: dict[str, str]) -> dict[str, str]:
+    """Environment variables that a process can be given. Raises ValueError naming the first that cannot."""
+    for name, value in values.items():
+        if not _VARIABLE.match(name):
+            raise ValueError(f"{name[:80]!r} is not a name for a variable: letters, digits and '_', no digit first")
+        if "\0" in value:
+            raise ValueError(f"{name} holds a NUL character")
+        if len(value.encode("utf-8", "surrogatepass")) > VALUE_LIMIT:
+            raise ValueError(f"{name} is longer than the {VALUE_LIMIT} bytes that a process can be given")
+    return values

@@ -1,0 +1,208 @@
+"""A command job as people write it: the cloud's v2 YAML, key by key."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+
+from services.core.names import checked
+from services.specs import expressions
+from services.specs.environments import Environment
+from services.specs.fields import Spec, Texts, size_of, variables
+
+DataType = Literal["uri_file", "uri_folder", "mltable", "mlflow_model", "custom_model", "triton_model"]
+InputMode = Literal["ro_mount", "rw_mount", "download", "direct", "eval_mount", "eval_download"]
+OutputMode = Literal["rw_mount", "mount", "upload", "direct"]
+COMMAND_LIMIT = 128 << 10
+LONGEST = 100 * 365 * 86400
+# Ours to set: they say which run a job writes to.
+IDENTITY = frozenset({"MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_TOKEN", "MLFLOW_RUN_ID", "MLFLOW_WORKSPACE"})
+
+
+class Data(Spec):
+    """An input that is a file or a folder. A path is local, http(s), or a datastore's URI."""
+
+    type: DataType = "uri_folder"
+    path: str = Field(min_length=1, max_length=8192)
+    mode: InputMode | None = None
+    description: str | None = None
+
+
+class LiteralInput(Spec):
+    """A literal written out: `{type: number, default: 0.1, optional: true}` as in batch files."""
+
+    type: Literal["string", "number", "integer", "boolean"]
+    default: str | int | float | bool | None = None
+    optional: bool = False
+    description: str | None = None
+
+
+Scalar = bool | int | float | str
+Input = Scalar | Data | LiteralInput
+
+
+class Output(Spec):
+    """Where a result goes; without a path into the default datastore."""
+
+    type: DataType = "uri_folder"
+    path: str | None = Field(default=None, max_length=8192)
+    mode: OutputMode | None = None
+    name: str | None = None
+    version: str | None = None
+    description: str | None = None
+
+    @field_validator("path")
+    @classmethod
+    def in_a_datastore(cls, path: str | None) -> str | None:
+        if path is not None and not path.startswith("azureml://"):
+            raise ValueError("an output's path is a datastore URI: azureml://datastores/<name>/paths/<path>")
+        return path
+
+
+class Limits(Spec):
+    """`timeout` in seconds, from the start of the container."""
+
+    timeout: int | None = Field(default=None, ge=1, le=LONGEST)
+
+
+def _refused_docker_args(value: str | None) -> None:
+    if value:
+        raise ValueError(
+            "docker_args is refused: it could give a job the host. Use resources.shm_size, resources.memory "
+            "and resources.cpus for what jobs usually need it for"
+        )
+
+
+def _size(value: str | int | None) -> str | int | None:
+    if value is not None:
+        size_of(value)
+    return value
+
+
+Size = Annotated[str | int, AfterValidator(_size)]
+
+
+class Resources(Spec):
+    """`memory` and `cpus` are ours; the rest is the cloud's."""
+
+    instance_count: int = Field(default=1, ge=1, le=1)
+    instance_type: str | None = None
+    shm_size: Size | None = None
+    docker_args: Annotated[str | None, AfterValidator(_refused_docker_args)] = None
+    memory: Size | None = None
+    cpus: float | None = Field(default=None, gt=0, le=1024)
+    locations: list[str] | None = None
+    max_instance_count: int | None = None
+    properties: dict[str, Any] | None = None
+
+    @field_validator("instance_count", mode="before")
+    @classmethod
+    def one_machine(cls, value: Any) -> Any:
+        if isinstance(value, int) and not isinstance(value, bool) and value > 1:
+            raise ValueError("jobs on several machines are not run by this version; instance_count must be 1")
+        return value
+
+
+def _nulls(value: Any) -> Any:
+    """`outputs: {x: }` and `inputs:` alone mean the defaults."""
+    if isinstance(value, dict):
+        return {key: {} if inner is None else inner for key, inner in value.items()}
+    return {} if value is None else value
+
+
+class CommandJob(Spec):
+    """`environment` is a reference or a definition; `code` stays on the machine that sends it."""
+
+    schema_: str | None = Field(default=None, alias="$schema", exclude=True)
+    type: Literal["command"] = "command"
+    name: str | None = None
+    display_name: str | None = Field(default=None, max_length=255)
+    experiment_name: str | None = Field(default=None, max_length=255)
+    description: str | None = Field(default=None, max_length=10_000)
+    tags: Texts = {}
+    properties: Texts = {}
+    command: str = Field(min_length=1, max_length=COMMAND_LIMIT)
+    code: str | None = None
+    environment: str | Environment
+    environment_variables: Annotated[Texts, AfterValidator(variables)] = {}
+    inputs: Annotated[dict[str, Input], BeforeValidator(lambda value: {} if value is None else value)] = {}
+    outputs: Annotated[dict[str, Output], BeforeValidator(_nulls)] = {}
+    compute: str | None = None
+    limits: Limits = Limits()
+    resources: Resources = Resources()
+    services: dict[str, Any] = {}
+    identity: dict[str, Any] | None = None
+    queue_settings: dict[str, Any] | None = None
+    distribution: dict[str, Any] | None = None
+    parent_job_name: str | None = None
+
+    @field_validator("name")
+    @classmethod
+    def speakable(cls, name: str | None) -> str | None:
+        if name is not None:
+            try:
+                checked(name)
+            except Exception as cause:
+                raise ValueError(str(cause).removeprefix("name: ")) from cause
+        return name
+
+    @field_validator("inputs", "outputs")
+    @classmethod
+    def named(cls, values: dict[str, Any]) -> dict[str, Any]:
+        for name in values:
+            if not name.isascii() or not name.replace("_", "a").replace("-", "a").isalnum():
+                raise ValueError(f"{name[:80]!r} is not a name: letters, digits, '_' and '-'")
+        return values
+
+    @field_validator("command")
+    @classmethod
+    def speaks(cls, command: str) -> str:
+        if "\0" in command or not command.strip():
+            raise ValueError("a command needs text, without NUL")
+        return command
+
+    @field_validator("distribution")
+    @classmethod
+    def single(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        if value:
+            raise ValueError("distributed jobs are not run by this version")
+        return value
+
+    @model_validator(mode="after")
+    def defined(self) -> "CommandJob":
+        try:
+            expressions.check(self.command, inputs=self.optional_inputs(), outputs=self.outputs)
+        except Exception as cause:
+            raise ValueError(str(cause)) from cause
+        return self
+
+    def optional_inputs(self) -> dict[str, bool]:
+        """Of each input whether a command may do without it."""
+        return {name: isinstance(value, LiteralInput) and value.optional for name, value in self.inputs.items()}
+
+    def literals(self) -> Mapping[str, str | None]:
+        """Literal inputs as the command gets them: Python's `str`, so `True` and `1.8`."""
+        found: dict[str, str | None] = {}
+        for name, value in self.inputs.items():
+            if isinstance(value, LiteralInput):
+                found[name] = None if value.default is None else str(value.default)
+            elif not isinstance(value, Data):
+                found[name] = str(value)
+        return found
+
+    def data(self) -> Mapping[str, Data]:
+        return {name: value for name, value in self.inputs.items() if isinstance(value, Data)}
+
+    def warnings(self) -> list[str]:
+        """What was accepted and will not do what its writer may hope."""
+        said = [
+            f"Environment variable {name} is set by the studio; the job's own value is left out."
+            for name in sorted(IDENTITY & self.environment_variables.keys())
+        ]
+        said += [
+            f"Environment variable {name} changes how every program in the container starts."
+            for name in sorted({"LD_PRELOAD", "PYTHONPATH", "PATH"} & self.environment_variables.keys())
+        ]
+        if self.services:
+            said.append("Services are accepted and not yet opened.")
+        return said

@@ -1,0 +1,119 @@
+"""A job file on somebody's machine: what must be sent, and the job without any local path."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from services.core.errors import Invalid
+from services.specs.environments import Environment
+from services.specs.jobs import CommandJob, Data
+from services.specs.problems import checked
+from services.specs.source import Source, load, load_file
+
+_OTHER_TYPES = ("pipeline", "sweep", "parallel", "automl", "spark", "import", "finetuning", "base")
+
+
+@dataclass(frozen=True)
+class LocalJob:
+    """`inputs` are local paths by input name; `context` is a build context; `source` the text as written."""
+
+    spec: CommandJob
+    source: str
+    code: Path | None = None
+    inputs: Mapping[str, Path] = field(default_factory=dict)
+    context: Path | None = None
+
+
+def job(source: Source, base: Path, value: dict[str, Any] | None = None) -> LocalJob:
+    """Reads a job file; paths are relative to `base`, the folder of the YAML file.
+
+    `value` replaces what the file says (after `--set`). Raises Invalid with file and line.
+    """
+    written = dict(source.value if value is None else value)
+    kind = written.get("type", "command" if "command" in written else None)
+    if kind in _OTHER_TYPES:
+        raise Invalid(f"Jobs of type '{kind}' are not run by this version.", where=source.where(("type",)))
+    base = base.resolve()
+    written, context = _environment_inlined(written, base, source)
+    spec = checked(CommandJob, written, source)
+    code = _existing(spec.code, base, source, ("code",)) if spec.code and not _is_uri(spec.code) else None
+    if spec.code and _is_uri(spec.code):
+        raise Invalid("Code must be a local folder or file.", where=source.where(("code",)))
+    inputs = {
+        name: _existing(data.path, base, source, ("inputs", name, "path"))
+        for name, data in spec.data().items()
+        if not _is_uri(data.path)
+    }
+    return LocalJob(spec.model_copy(update={"code": None}), source.text, code, inputs, context)
+
+
+def environment(source: Source, base: Path) -> tuple[Environment, Path | None]:
+    """Reads an environment file: the definition without local paths, and its build context."""
+    written, context = _definition_inlined(dict(source.value), base.resolve(), source, ())
+    return checked(Environment, written, source), context
+
+
+def with_uploads(spec: CommandJob, uris: Mapping[str, str]) -> CommandJob:
+    """The job with its local inputs replaced by where they were uploaded."""
+    inputs = {
+        name: value.model_copy(update={"path": uris[name]}) if isinstance(value, Data) and name in uris else value
+        for name, value in spec.inputs.items()
+    }
+    return spec.model_copy(update={"inputs": inputs})
+
+
+def _environment_inlined(written: dict[str, Any], base: Path, source: Source) -> tuple[dict[str, Any], Path | None]:
+    wanted = written.get("environment")
+    if isinstance(wanted, str):
+        path = _yaml_path(wanted, base)
+        if path is None:
+            return written, None
+        file = load_file(path)
+        definition, context = _definition_inlined(dict(file.value), path.parent, file, ())
+        checked(Environment, definition, file)
+        return {**written, "environment": definition}, context
+    if isinstance(wanted, dict):
+        definition, context = _definition_inlined(dict(wanted), base, source, ("environment",))
+        return {**written, "environment": definition}, context
+    return written, None
+
+
+def _definition_inlined(
+    written: dict[str, Any], base: Path, source: Source, at: tuple[str, ...]
+) -> tuple[dict[str, Any], Path | None]:
+    context = None
+    conda = written.get("conda_file")
+    if isinstance(conda, str):
+        path = _existing(conda, base, source, (*at, "conda_file"))
+        written["conda_file"] = load(path.read_bytes(), file=str(path)).value
+    build = written.get("build")
+    if isinstance(build, dict) and isinstance(build.get("path"), str):
+        context = _existing(build["path"], base, source, (*at, "build", "path"))
+        dockerfile = context / str(build.get("dockerfile_path", "Dockerfile"))
+        if not dockerfile.is_file():
+            raise Invalid(f"The build context has no '{dockerfile.name}'.", where=source.where((*at, "build")))
+        written["build"] = {**build, "path": ""}
+    return written, context
+
+
+def _yaml_path(text: str, base: Path) -> Path | None:
+    if text.startswith("file:"):
+        return base / text.removeprefix("file:")
+    if text.startswith("azureml:") or not text.endswith((".yml", ".yaml")):
+        return None
+    return base / text
+
+
+def _existing(text: str, base: Path, source: Source, at: tuple[str, ...]) -> Path:
+    path = (base / text.removeprefix("file://").removeprefix("file:")).expanduser()
+    if not path.exists():
+        raise Invalid(f"'{text[:200]}' was not found ({path}).", where=source.where(at))
+    path = path.resolve()
+    if path in {Path("/"), Path.home().resolve()}:
+        raise Invalid(f"'{text[:200]}' is {path}, which is surely not meant to be sent whole.", where=source.where(at))
+    return path
+
+
+def _is_uri(text: str) -> bool:
+    return ("://" in text and not text.startswith("file:")) or text.startswith("azureml:")

@@ -1,0 +1,49 @@
+"""`--set a.b.c=value`: changes what a file says before it is checked."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import Any
+
+from services.core.errors import Invalid
+from services.specs.source import scalar
+
+
+def apply(value: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    """A copy with each `path=value` set, missing levels made. Raises Invalid naming the setting.
+
+    A literal in the way becomes a mapping's `path`: `inputs.data.type=uri_file` on a mapping adds to it.
+    """
+    changed = deepcopy(value)
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        parts = path.split(".")
+        if not equals or not all(part.strip() for part in parts):
+            raise Invalid(f"'{setting[:120]}' is not a setting.", where="--set", hint="Write --set name.name=value.")
+        _put(changed, parts, scalar(text), setting)
+    return changed
+
+
+def _put(here: Any, parts: list[str], value: Any, setting: str) -> None:
+    for part in parts[:-1]:
+        inner = _step(here, part, setting)
+        if inner is None:
+            inner = {}
+            here[_key(here, part, setting)] = inner
+        here = inner
+    here[_key(here, parts[-1], setting)] = value
+
+
+def _step(here: Any, part: str, setting: str) -> Any:
+    key = _key(here, part, setting)
+    inner = here[key] if isinstance(here, list) else here.get(key)
+    if inner is not None and not isinstance(inner, dict | list):
+        raise Invalid(f"'{setting[:120]}': '{part}' is {inner!r} and has no fields.", where="--set")
+    return inner
+
+
+def _key(here: Any, part: str, setting: str) -> Any:
+    if not isinstance(here, list):
+        return part
+    if not part.isdecimal() or int(part) >= len(here):
+        raise Invalid(f"'{setting[:120]}': the list has no item '{part}'; it has {len(here)}.", where="--set")
+    return int(part)

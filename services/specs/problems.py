@@ -1,0 +1,169 @@
+"""What Pydantic found wrong, said to the person who wrote it: field, line, rule and the nearest right word."""
+
+import difflib
+import types
+import typing
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from services.core.errors import Invalid
+from services.specs.source import Source
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_SAYS = {
+    "string_type": "must be text",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "dict_type": "must be a mapping",
+    "model_type": "must be a mapping",
+    "list_type": "must be a list",
+    "missing": "is required",
+}
+
+
+def checked(model: type[Model], value: Any, source: Source | None = None) -> Model:
+    """`value` as a spec. Raises Invalid for the first problem; `details` holds a sentence for each."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as cause:
+        raise translated(cause, model, source) from cause
+
+
+def translated(cause: ValidationError, model: type[BaseModel], source: Source | None = None) -> Invalid:
+    """All of Pydantic's findings as one Invalid."""
+    found = [_told(error, model, source) for error in _relevant(cause.errors(include_url=False))]
+    where, message = found[0]
+    if len(found) > 1:
+        message += f" ({len(found) - 1} more problem{'s' if len(found) > 2 else ''})"
+    invalid = Invalid(message, where=where)
+    invalid.details = [f"{place}: {text}" if place else text for place, text in found]
+    return invalid
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """` Did you mean 'x'?`, or nothing when no known word is near."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6) or [
+        name for name in known if name.casefold() == word.casefold()
+    ]
+    return f" Did you mean '{close[0]}'?" if close else ""
+
+
+def _relevant(errors: list[ErrorDetails]) -> list[ErrorDetails]:
+    """A union reports every branch: keep the one that comes nearest. Unknown fields come first: a misspelt
+    key is often why another is missing."""
+    kept: list[ErrorDetails] = []
+    for prefix, group in _by_union(errors).items():
+        branches: dict[object, list[ErrorDetails]] = {}
+        for error in group:
+            branches.setdefault(error["loc"][len(prefix)] if len(error["loc"]) > len(prefix) else None, []).append(
+                error
+            )
+        kept += min(branches.values(), key=lambda found: (_is_wrong_kind(found), len(found)))
+    return sorted(kept, key=lambda error: error["type"] != "extra_forbidden")
+
+
+def _by_union(errors: list[ErrorDetails]) -> dict[tuple[int | str, ...], list[ErrorDetails]]:
+    """Findings by the path before their union branch; those outside of a union stand alone."""
+    groups: dict[tuple[int | str, ...], list[ErrorDetails]] = {}
+    for error in errors:
+        loc = error["loc"]
+        at = next((index for index, part in enumerate(loc) if _is_branch(part)), None)
+        groups.setdefault(loc if at is None else loc[:at], []).append(error)
+    return groups
+
+
+def _is_wrong_kind(found: list[ErrorDetails]) -> bool:
+    """The branch did not even look inside."""
+    return all(_is_branch(error["loc"][-1]) for error in found if error["loc"])
+
+
+def _told(error: ErrorDetails, model: type[BaseModel], source: Source | None) -> tuple[str, str]:
+    path = _names(error["loc"])
+    field = ".".join(path)
+    line = source.line(path) if source else None
+    where = source.where(path) if source else field
+    if error["type"] == "extra_forbidden":
+        at = f" (line {line})" if line else ""
+        return where, f"Unknown field '{field}'{at}.{nearest(path[-1], _fields(model, path[:-1]))}"
+    if error["type"] in {"value_error", "assertion_error"}:
+        said = str(error.get("ctx", {}).get("error", error["msg"]))
+        if not field and source is not None and (first := said.partition(":")[0]) in source.value:
+            where = source.where((first,))
+        return where, f"{field}: {said}" if field else said
+    if error["type"] in {"literal_error", "enum"}:
+        expected = str(error.get("ctx", {}).get("expected", ""))
+        return where, f"{field} must be one of {expected}, not {_shown(error['input'])}.".replace(" or ", ", ")
+    limits = error.get("ctx", {})
+    for bound, said in (("ge", "at least"), ("gt", "more than"), ("le", "at most"), ("lt", "less than")):
+        if bound in limits:
+            return where, f"{field} must be {said} {limits[bound]}, not {_shown(error['input'])}."
+    rule = _SAYS.get(error["type"])
+    if error["type"] == "missing":
+        return where, f"'{field}' is required."
+    if error["type"] == "string_type" and not isinstance(error["input"], dict | list):
+        written = source.written.get(tuple(error["loc"])) if source else None
+        return where, f"{field} must be a string; quote it: '{written or error['input']}'."
+    if rule:
+        return where, f"{field} {rule}, not {_shown(error['input'])}."
+    return where, f"{field}: {error['msg'][:1].lower()}{error['msg'][1:]}."
+
+
+def _names(loc: tuple[int | str, ...]) -> list[str]:
+    """Without the names of union branches that Pydantic puts in between."""
+    return [str(part) for part in loc if not _is_branch(part)]
+
+
+def _is_branch(part: int | str) -> bool:
+    return isinstance(part, str) and (
+        part[:1].isupper() or part in {"str", "int", "float", "bool", "dict", "none"} or "[" in part
+    )
+
+
+def _fields(model: type[BaseModel], path: Sequence[str]) -> list[str]:
+    here: Any = model
+    for part in path:
+        here = _inner(here, part)
+        if here is None:
+            return []
+    models = [arg for arg in _flat(here) if isinstance(arg, type) and issubclass(arg, BaseModel)]
+    return [info.alias or name for found in models for name, info in found.model_fields.items()]
+
+
+def _inner(here: Any, part: str) -> Any:
+    for option in _flat(here):
+        if isinstance(option, type) and issubclass(option, BaseModel):
+            for name, info in option.model_fields.items():
+                if part in {name, info.alias}:
+                    return info.annotation
+        elif typing.get_origin(option) in {dict, typing.get_origin(typing.Mapping[str, str])}:
+            return typing.get_args(option)[1]
+    return None
+
+
+def _flat(annotation: Any) -> list[Any]:
+    if typing.get_origin(annotation) in {typing.Union, types.UnionType}:
+        return [inner for arg in typing.get_args(annotation) for inner in _flat(arg)]
+    if typing.get_origin(annotation) is typing.Annotated:
+        return _flat(typing.get_args(annotation)[0])
+    return [annotation]
+
+
+def _shown(value: Any) -> str:
+    match value:
+        case None:
+            return "nothing"
+        case dict():
+            return "a mapping"
+        case list():
+            return "a list"
+        case _:
+            return repr(value)[:80]
