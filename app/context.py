@@ -103,6 +103,7 @@ def show(error: AtelierError) -> None:
     """Our errors, designed: what, where, what to do, and the id to look for in the log."""
     parts = [
         text.tag("b", error.message),
+        *(text.tag("span", each, cls="at-mono") for each in getattr(error, "details", [])[1:]),
         text.tag("span", f"At {error.where}", cls="at-mono at-muted") if error.where else None,
         text.tag("span", error.hint) if error.hint else None,
         text.tag("span", f"{error.code} · request {request_id()}", cls="at-mono at-faint"),

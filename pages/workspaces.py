@@ -1,13 +1,15 @@
 """Workspaces: cards, a new one by one field, deleted ones to recover."""
 
 import streamlit as st
-from services.specs.workspaces import Workspace as Spec
 
 from app import context
-from app.ui import address, confirm, parts
+from app.ui import address, confirm, forms, parts
 from app.ui.text import join, tag
 from services import workspaces
 from services.core.errors import AtelierError
+from services.specs.problems import checked
+from services.specs.workspaces import Workspace as Spec
+from services.specs.workspaces import WorkspaceUpdate
 from services.store.rows import Workspace
 
 
@@ -27,25 +29,28 @@ def new() -> None:
                 group = st.text_input("Resource group", key="ws_group")
                 tags = st.text_input("Tags", placeholder="team=vision, cost=42", key="ws_tags")
         if submitted:
-            create(name.strip(), display, description, group, pairs(tags))
+            create(name.strip(), display, description, group, forms.pairs(tags))
 
 
 def create(name: str, display: str, description: str, group: str, tags: dict[str, str]) -> None:
     try:
         with context.install(write=True) as s:
-            spec = Spec(name=name, display_name=display, description=description, resource_group=group, tags=tags)
+            spec = checked(
+                Spec,
+                {
+                    "name": name,
+                    "display_name": display,
+                    "description": description,
+                    "resource_group": group,
+                    "tags": tags,
+                },
+            )
             row = workspaces.create(s, spec)
     except AtelierError as error:
         context.show(error)
         return
     context.done(f"Workspace '{row.name}' was created.")
     context.go("home", ws=row.name)
-
-
-def pairs(text: str) -> dict[str, str]:
-    """`a=1, b=2` as tags."""
-    found = (part.partition("=") for part in text.split(",") if part.strip())
-    return {key.strip(): value.strip() for key, _, value in found}
 
 
 def card(row: Workspace, counts: dict[str, int]) -> str:
@@ -78,7 +83,9 @@ def settings(row: Workspace) -> None:
         if st.form_submit_button("Save", disabled=bool(reason), help=reason or None):
             with context.told():
                 with context.scope(write=True) as s:
-                    workspaces.update(s, workspaces.WorkspaceUpdate(display_name=display, description=description))
+                    workspaces.update(
+                        s, checked(WorkspaceUpdate, {"display_name": display, "description": description})
+                    )
                 context.done("Saved.")
     if parts.act("Delete workspace", "workspaces/delete", glyph="delete"):
         sentence = "Its jobs are cancelled and it disappears from every list. It can be recovered for 14 days."

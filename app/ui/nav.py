@@ -33,6 +33,7 @@ SCREENS = {
         Screen("experiments", "Experiments", "science", section="Assets"),
         Screen("experiment", "Experiment", "science", parent="experiments"),
         Screen("environments", "Environments", "deployed_code", section="Assets"),
+        Screen("environment", "Environment", "deployed_code", parent="environments"),
         Screen("compute", "Compute", "memory", section="Manage"),
         Screen("workspaces", "Workspaces", "layers", section="Manage", in_workspace=False),
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~:$&^=])")
 _INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 _SAFE_LINK = re.compile(r"\A(?:/(?!/)|\?|#|https?://)")
 _EMPTY = frozenset({"br", "hr", "img", "input", "wbr", "path", "rect", "circle", "line"})
 
@@ -40,6 +41,11 @@ def plain(text: object, most: int = 2000) -> str:
     """One piece of foreign text without invisible or direction-changing characters, of bounded length."""
     clean = _INVISIBLE.sub("\ufffd", str(text))
     return clean if len(clean) <= most else clean[: most - 1] + "…"
+
+
+def bare(line: str) -> str:
+    """A line of a log without terminal escapes, as it looks after its last carriage return."""
+    return _ESCAPES.sub("", line).rstrip("\r").rpartition("\r")[2]
 
 
 def markdown(text: object) -> str:

@@ -128,3 +128,40 @@ def _job(scope: Scope, place: int, experiment: Experiment) -> Job:
 
 
 __all__ = ["HOSTILE", "events", "facts", "jobs"]
+
+
+LOG = (
+    "\n".join(
+        [
+            "Loading digits: 1797 images of 8×8",
+            "\x1b[1mTraining\x1b[0m with \x1b[36mlearning_rate=0.01\x1b[0m",
+            *(
+                f"epoch {epoch:>3}  loss \x1b[33m{2.3 / (epoch + 1):.4f}\x1b[0m  accuracy \x1b[32m{1 - 0.5 / (epoch + 1):.4f}\x1b[0m"
+                for epoch in range(120)
+            ),
+            "downloading  10%\rdownloading  60%\rdownloading 100%",
+            "<script>alert(1)</script> \x1b]0;title\x07\x1b[31mwarning:\x1b[0m done & dusted",
+        ]
+    )
+    + "\n"
+)
+CODE = '"""Trains a small model."""\n\nimport mlflow\n\n\ndef main() -> None:\n    mlflow.log_param("rate", 0.01)\n'
+
+
+def files(scope: Scope, job: Job) -> None:
+    """A log, an output, a picture and a snapshot for one job, as the worker would have left them."""
+    run = scope.studio.folders.run(job.id)
+    for path, content in {
+        "user_logs/std_log.txt": LOG,
+        "system_logs/execution.txt": "container started\n",
+        "outputs/report/summary.json": '{"accuracy": 0.974}\n',
+        "outputs/<b>x</b>.md": HOSTILE,
+    }.items():
+        (run / path).parent.mkdir(parents=True, exist_ok=True)
+        (run / path).write_text(content, encoding="utf-8")
+    job.snapshot_id = f"{int(job.run_id or '0', 16):064x}"
+    code = scope.studio.folders.snapshot(job.workspace_id, job.snapshot_id)
+    (code / "lib").mkdir(parents=True, exist_ok=True)
+    (code / "train.py").write_text(CODE, encoding="utf-8")
+    (code / "lib" / "data.py").write_text("DATA = 1\n", encoding="utf-8")
+    scope.session.add(job)

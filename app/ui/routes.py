@@ -1,0 +1,34 @@
+"""Addresses of our own server for what does not go through Streamlit: logs, downloads, uploads."""
+
+from urllib.parse import quote, urlencode
+
+from app import context
+
+
+def log_stream(job: str, file: str) -> str:
+    return _made("log", job, file=file, offset=0)
+
+
+def artifact(job: str, path: str) -> str:
+    return _made("artifact", job, path=path) if context.behind_gate() else ""
+
+
+def output(job: str, name: str, path: str) -> str:
+    return _made("output", job, name=name, path=path) if context.behind_gate() else ""
+
+
+def snapshot(job: str, path: str) -> str:
+    return _made("code", job, path=path) if context.behind_gate() else ""
+
+
+def archive(job: str) -> str:
+    return _made("archive", job)
+
+
+def uploads() -> str:
+    return f"/files/uploads/{quote(context.workspace_name(), safe='')}"
+
+
+def _made(kind: str, job: str, **parameters: object) -> str:
+    address = f"/files/{kind}/{quote(context.workspace_name(), safe='')}/{quote(job, safe='')}"
+    return f"{address}?{urlencode(parameters)}" if parameters else address
