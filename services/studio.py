@@ -14,6 +14,7 @@ from sqlmodel import Session, select
 from services.core import names
 from services.core.errors import NotFound
 from services.store.database import Database
+from services.store.history import History
 from services.store.rows import Principal, RoleAssignment, Workspace
 
 
@@ -125,6 +126,7 @@ class Studio:
         self.settings = settings
         self.folders = Folders(settings.home)
         self.database = Database(settings.url)
+        self.history = History(self.folders.history)
 
     @contextmanager
     def scope(
@@ -150,6 +152,7 @@ class Studio:
             yield Scope(self, session, principal, row, roles, request_id or secrets.token_hex(8), job_id)
 
     def close(self) -> None:
+        self.history.close()
         self.database.close()
 
 

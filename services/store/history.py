@@ -64,6 +64,7 @@ class History:
             for key, series in columns.by_key(_live(connection, run)).items():
                 top = connection.execute("SELECT max(seq) FROM chunk WHERE key = ? AND run = ?", (key, run)).fetchone()
                 _insert(connection, run, key, series, first=0 if top[0] is None else top[0] + 1)
+                _unroll(connection, run, key)
             connection.execute("DELETE FROM live WHERE run = ?", (run,))
         self._unsealed[run] = 0
 
@@ -180,7 +181,8 @@ class History:
                 connection.execute("BEGIN")
                 yield connection
             finally:
-                connection.execute("ROLLBACK")
+                with suppress(sqlite3.OperationalError):
+                    connection.execute("ROLLBACK")
                 try:
                     self._readers.put_nowait(connection)
                 except queue.Full:
@@ -251,6 +253,13 @@ def _insert(
             (key, run, None if at else roll, first + at, one.n, one.s0, one.ds, one.t0, one.step, one.value, one.time)
             for at, one in enumerate(columns.chunks(series))
         ],
+    )
+
+
+def _unroll(connection: sqlite3.Connection, run: str, key: int) -> None:
+    """A roll-up says nothing of points that came after the run's end."""
+    connection.execute(
+        "UPDATE chunk SET roll = NULL WHERE key = ? AND run = ? AND seq = 0 AND roll IS NOT NULL", (key, run)
     )
 
 
