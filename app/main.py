@@ -44,7 +44,7 @@ def main() -> None:
         frame.sidebar(name, workspace, context.under_way())
         frame.banners()
     except AtelierError as error:
-        frame.sidebar(name, None, {})
+        frame.bare(name)
         context.show(error)
         st.stop()
     if workspace is None and name not in {"home", "workspaces"}:

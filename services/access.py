@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 
 from services.core.errors import Denied
-from services.studio import Scope
+from services.studio import MEMBER, Scope
 
 PREFIX = "Microsoft.MachineLearningServices/"
 
@@ -87,7 +87,7 @@ def allowed(roles: Iterable[str], action: str) -> bool:
     full = _full(action)
     # Whether Azure's `workspaces/*/read` covers the workspace itself is unclear: every member may see it.
     if full == PREFIX + "workspaces/read":
-        return bool(set(roles) & BUILT_IN.keys())
+        return bool(set(roles) & {*BUILT_IN, MEMBER})
     return any(BUILT_IN[role].allows(full) for role in roles if role in BUILT_IN)
 
 

@@ -168,15 +168,16 @@ def _workspace(session: Session, name: str, deleted: bool) -> Workspace:
 def _roles(session: Session, principal: Principal, workspace: Workspace | None) -> frozenset[str]:
     if principal.kind == "system":
         return frozenset({"Owner"})
-    scopes = ["/"] if workspace is None else ["/", workspace.id]
     rows = session.exec(
-        select(RoleAssignment.role).where(
-            RoleAssignment.principal_id == principal.id,
-            RoleAssignment.scope.in_(scopes),  # type: ignore[attr-defined]
-        )
-    )
-    return frozenset(rows)
+        select(RoleAssignment.role, RoleAssignment.scope).where(RoleAssignment.principal_id == principal.id)
+    ).all()
+    if workspace is None:
+        return frozenset(role if scope == "/" else MEMBER for role, scope in rows)
+    return frozenset(role for role, scope in rows if scope in {"/", workspace.id})
 
+
+MEMBER = "Member"
+"""Above all workspaces, of somebody who has a role in one of them: may ask for the list of their own."""
 
 SYSTEM = Principal(id="system", name="atelier", display_name="Atelier", kind="system")
 """The worker and the supervisor themselves; has no token and no session."""

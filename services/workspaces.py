@@ -68,11 +68,16 @@ def get(scope: Scope) -> Workspace:
 def counts(scope: Scope) -> dict[str, dict[str, int]]:
     """Jobs by workspace id: `active`, `failed`, `total` of those not archived."""
     access.require(scope, "workspaces/read")
-    rows = scope.session.exec(
+    query = (
         select(Job.workspace_id, Job.status, func.count())
         .where(col(Job.archived_at).is_(None), col(Job.deleted_at).is_(None))
         .group_by(col(Job.workspace_id), col(Job.status))
     )
+    if scope.workspace is not None:
+        query = query.where(Job.workspace_id == scope.workspace.id)
+    elif not _everywhere(scope):
+        query = query.where(col(Job.workspace_id).in_([row.id for row in listed(scope)]))
+    rows = scope.session.exec(query)
     found: dict[str, dict[str, int]] = {}
     for workspace_id, status, count in rows:
         of = found.setdefault(workspace_id, {"active": 0, "failed": 0, "total": 0})

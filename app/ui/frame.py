@@ -42,6 +42,14 @@ def sidebar(screen: str, workspace: Workspace | None, counts: dict[str, int]) ->
             _who()
 
 
+def bare(screen: str) -> None:
+    """The side bar when nobody knows who asks, or for which workspace: the way out."""
+    with context.told():
+        names = context.my_workspaces()
+        if names:
+            sidebar(screen, None, {})
+
+
 def banners() -> None:
     """What a person must know before they wonder: nobody works, or jobs are not isolated."""
     if not context.worker_is_alive():
