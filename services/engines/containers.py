@@ -146,7 +146,8 @@ class BuildWish:
 
     `base` and the `FROM` lines were already rewritten by the image map; `rewrite` maps a `FROM` reference.
     `conda` is the conda file's text: used as it is where the base image has conda, else `requirements`
-    (its translation to pip) counts. `python` is the interpreter's wished major.minor.
+    (its translation to pip) counts. `python` is the wished major.minor. `froms` says what to use for each
+    image that a context names.
     """
 
     hash: str
@@ -158,6 +159,7 @@ class BuildWish:
     context: Path | None = None
     dockerfile: str = "Dockerfile"
     workspace: str = ""
+    froms: Mapping[str, str] = field(default_factory=dict)
 
 
 class BuildFailed(EngineError):

@@ -1,0 +1,248 @@
+"""The Docker engine: jobs as hardened containers, found again by name and label, never removed by itself."""
+
+import os
+import shutil
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from docker import errors, types
+
+from services.core.errors import EngineError, Unavailable
+from services.core.times import now, parse
+from services.engines import listings
+from services.engines.containers import (
+    INSTALL,
+    BuildWish,
+    Container,
+    Ended,
+    EngineInfo,
+    Found,
+    Image,
+    Mount,
+    Sample,
+    WorkingCopy,
+)
+from services.engines.docker import hardening, working_copies
+from services.engines.docker.connection import connect, translated, translating
+from services.engines.docker.images import Images
+from services.engines.docker.networks import Networks
+from services.engines.docker.samples import sample_of
+
+
+class DockerEngine:
+    """Of one install (`install` is on every label) with its files below `home`.
+
+    `roots` are further folders that containers may see. The connection is made on first use, and again
+    after the engine was away.
+    """
+
+    kind: Literal["docker", "process", "fake"] = "docker"
+
+    def __init__(
+        self, *, install: str, home: Path, host: str | None = None, roots: Sequence[Path] = (), seconds: float = 30
+    ) -> None:
+        self.install, self.home = install, home.resolve()
+        self.roots = (self.home, *(root.resolve() for root in roots))
+        self._host, self._seconds = host, seconds
+        self._lock = threading.Lock()
+        self._client: Any = None
+        self._networks: Networks | None = None
+
+    @property
+    def client(self) -> Any:
+        with self._lock:
+            if self._client is None:
+                self._client = connect(self._host, seconds=self._seconds)
+            return self._client
+
+    @property
+    def networks(self) -> Networks:
+        client = self.client
+        with self._lock:
+            if self._networks is None:
+                self._networks = Networks(client, self.install)
+            return self._networks
+
+    @property
+    def images(self) -> Images:
+        return Images(self.client, self.home, self.install)
+
+    @translated
+    def info(self) -> EngineInfo:
+        facts, version = self.client.info(), self.client.version()
+        warnings = [] if listings.works() else ["Input folders may list out of order: /dev/shm cannot be used."]
+        return EngineInfo(
+            name="local",
+            kind="docker",
+            version=str(version["Version"]),
+            api_version=str(version["ApiVersion"]),
+            started_at=None,
+            cpus=int(facts["NCPU"]),
+            memory=int(facts["MemTotal"]),
+            gateway=self.networks.gateway(),
+            isolates=True,
+            warnings=tuple(warnings),
+        )
+
+    def seen(self, mount: Mount) -> str:
+        return mount.target
+
+    def seen_code(self, code: WorkingCopy) -> str:
+        return code.target
+
+    @translated
+    def create(self, wish: Container) -> str:
+        shares = wish.holder is not None and wish.profile != "strict"
+        for attempt in (1, 2):
+            network = self._network(wish, shares=shares)
+            try:
+                return self._created(wish, network, shares=shares)
+            except errors.NotFound:
+                if attempt == 2 or not shares:
+                    raise
+                self.networks.forget(wish.holder or "")
+        raise AssertionError("unreachable")
+
+    @translated
+    def start(self, id: str) -> None:
+        self.client.start(id)
+
+    @translated
+    def inspect(self, name_or_id: str) -> Found:
+        return _found(self.client.inspect_container(name_or_id))
+
+    @translated
+    def found(self, labels: Mapping[str, str]) -> list[Found]:
+        wanted = [f"{key}={value}" for key, value in {INSTALL: self.install, **labels}.items()]
+        rows = self.client.containers(all=True, filters={"label": wanted})
+        found = []
+        for row in rows:
+            try:
+                found.append(_found(self.client.inspect_container(row["Id"])))
+            except errors.NotFound:
+                continue
+        return found
+
+    @translated
+    def stop(self, id: str, *, grace: float) -> None:
+        # The SDK adds `timeout` to its own time limit.
+        self.client.stop(id, timeout=int(grace))
+
+    @translated
+    def remove(self, id: str) -> None:
+        try:
+            facts = self.client.inspect_container(id)
+        except errors.NotFound:
+            return
+        if facts["Config"]["Labels"].get(INSTALL) != self.install:
+            raise EngineError("This container is not of this install and is left alone.")
+        name = facts["Name"].lstrip("/")
+        try:
+            self.client.remove_container(facts["Id"], force=True, v=True)
+        except errors.NotFound:
+            pass
+        working_copies.remove(self.client, f"{name}-code")
+        shutil.rmtree(self._farms(name), ignore_errors=True)
+
+    def ended(self) -> Iterator[Ended]:
+        client = connect(self._host, seconds=None)
+        filters = {
+            "type": "container",
+            "event": ["die", "oom", "destroy"],
+            "label": [f"{INSTALL}={self.install}", "atelier.kind=job"],
+        }
+        with translating():
+            for event in client.events(decode=True, filters=filters):
+                labels = dict(event["Actor"]["Attributes"])
+                yield Ended(event["Actor"]["ID"], labels.get("name", ""), labels)
+        raise Unavailable("Docker's event stream ended.")
+
+    @translated
+    def sample(self, id: str) -> Sample:
+        return sample_of(self.client.stats(id, stream=False, one_shot=True), now())
+
+    def image(self, wish: BuildWish) -> Image | None:
+        with translating():
+            return self.images.image(wish)
+
+    def build(self, wish: BuildWish, log: Path) -> Image:
+        with translating():
+            return self.images.build(wish, log)
+
+    def sweep(self, keep_holders: Sequence[str]) -> int:
+        return self.networks.sweep(frozenset(keep_holders))
+
+    def _network(self, wish: Container, *, shares: bool) -> str:
+        if wish.profile == "strict":
+            return "none"
+        if shares and wish.holder:
+            return f"container:{self.networks.holder(wish.holder, wish.image)}"
+        return self.networks.network(wish.holder or wish.labels.get("atelier.workspace", "jobs"))
+
+    def _created(self, wish: Container, network: str, *, shares: bool) -> str:
+        labels = {INSTALL: self.install, **wish.labels}
+        mounts = [entry for mount in wish.mounts for entry in self._mounts(wish, mount)]
+        if wish.code is not None:
+            mounts.insert(0, working_copies.mount(self.client, wish.code, f"{wish.name}-code", labels))
+            mounts += [
+                types.Mount(type="bind", source=str(self._source(path)), target=f"{wish.code.target}/{link}")
+                for link, path in wish.code.links.items()
+            ]
+        config = hardening.host_config(wish, mounts, network=network, shares_network=shares)
+        made = self.client.create_container(
+            wish.image,
+            entrypoint=[*wish.command[:1]],
+            command=[*wish.command[1:]],
+            name=wish.name,
+            user=hardening.user(wish),
+            labels=labels,
+            environment={"TINI_KILL_PROCESS_GROUP": "1", **wish.environment},
+            working_dir=wish.working_dir or (wish.code.target if wish.code else None),
+            host_config=self.client.create_host_config(**config),
+        )
+        return str(made["Id"])
+
+    def _mounts(self, wish: Container, mount: Mount) -> list[types.Mount]:
+        source = self._source(mount.source)
+        plain = types.Mount(type="bind", source=str(source), target=mount.target, read_only=mount.read_only)
+        if not (mount.sorted and mount.read_only and source.is_dir() and listings.needs_sorting(source)):
+            return [plain]
+        data = f"/studio/data/{mount.target.strip('/').replace('/', '_')}"
+        place = self._farms(wish.name) / mount.target.strip("/").replace("/", "_")
+        listings.farm(source, place, data)
+        return [
+            types.Mount(type="bind", source=str(source), target=data, read_only=True),
+            types.Mount(type="bind", source=str(place), target=mount.target, read_only=True),
+        ]
+
+    def _source(self, path: Path) -> Path:
+        return hardening.checked_source(path, self.roots)
+
+    def _farms(self, name: str) -> Path:
+        return listings.TMPFS / f"atelier-{os.getuid()}-{self.install}" / name
+
+
+def _found(facts: dict[str, Any]) -> Found:
+    state = facts["State"]
+    status: Literal["created", "running", "exited", "dead"] = (
+        "running" if state["Running"] else state["Status"] if state["Status"] in {"created", "dead"} else "exited"
+    )
+    return Found(
+        id=facts["Id"],
+        name=facts["Name"].lstrip("/"),
+        labels=dict(facts["Config"]["Labels"] or {}),
+        status=status,
+        exit_code=state["ExitCode"] if status != "running" else None,
+        oom_killed=bool(state["OOMKilled"]),
+        error=state.get("Error") or "",
+        started_at=_time(state.get("StartedAt")),
+        finished_at=_time(state.get("FinishedAt")),
+        pid=state.get("Pid") or None,
+    )
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if not text or text.startswith("0001-") else parse(text)

@@ -1,0 +1,83 @@
+"""The connection to a Docker engine: time limits on every call, one translation of what goes wrong."""
+
+import functools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import ParamSpec, TypeVar
+
+import docker
+import requests
+from docker import APIClient, errors
+from docker.utils import kwargs_from_env
+
+from services.core.errors import Conflict, EngineError, NotFound, Unavailable
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+SECONDS = 30
+SILENT = (requests.exceptions.ConnectionError, requests.exceptions.Timeout, ConnectionError, TimeoutError, OSError)
+
+
+def connect(host: str | None = None, *, seconds: float | None = SECONDS) -> APIClient:
+    """A client for `host` or for what DOCKER_HOST says. Raises Unavailable when nothing answers."""
+    with _own_certificates():
+        try:
+            settings = kwargs_from_env()
+            if host:
+                settings["base_url"] = host
+            return APIClient(version="auto", timeout=seconds, **settings)
+        except (errors.DockerException, *SILENT) as cause:
+            raise Unavailable(f"Docker does not answer: {_short(cause)}.") from cause
+
+
+def translated(call: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """What the SDK and requests raise, as one of our errors with the cause chained."""
+
+    @functools.wraps(call)
+    def asked(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        with translating():
+            return call(*args, **kwargs)
+
+    return asked
+
+
+@contextmanager
+def translating() -> Iterator[None]:
+    try:
+        yield
+    except errors.NotFound as cause:
+        raise NotFound(f"The engine does not know it: {explained(cause)}") from cause
+    except errors.APIError as cause:
+        status = cause.response.status_code if cause.response is not None else 0
+        if status == 409:
+            raise Conflict(f"The engine refused: {explained(cause)}") from cause
+        if status in {502, 503, 504}:
+            raise Unavailable(f"Docker does not answer: {explained(cause)}") from cause
+        raise EngineError(f"The engine refused: {explained(cause)}") from cause
+    except (errors.DockerException, *SILENT) as cause:
+        raise Unavailable(f"Docker does not answer: {_short(cause)}.") from cause
+
+
+def explained(cause: errors.APIError) -> str:
+    """The engine's own words."""
+    return str(cause.explanation or cause).strip().splitlines()[0][:500] if str(cause) else "no reason given"
+
+
+def _short(cause: BaseException) -> str:
+    return (str(cause).splitlines() or [type(cause).__name__])[0][:300]
+
+
+@contextmanager
+def _own_certificates() -> Iterator[None]:
+    """These two override the CA that a TLS connection to an engine was given."""
+    names = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+    kept = {name: os.environ.pop(name) for name in names if name in os.environ and os.environ.get("DOCKER_TLS_VERIFY")}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
+
+
+__all__ = ["APIClient", "connect", "docker", "explained", "translated", "translating"]

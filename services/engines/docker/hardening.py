@@ -1,0 +1,89 @@
+"""What a container may do: the HostConfig of a wish, by profile. Pure, so that it can be tested a lot.
+
+No wish can ask for privilege, devices, host namespaces, ports, sockets or system folders: there is no
+field for them here.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from docker.types import LogConfig, Mount, Ulimit
+
+from services.core.errors import Invalid
+from services.engines.containers import Container, Profile
+
+COMPAT_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID")
+FORBIDDEN = tuple(
+    Path(path)
+    for path in (
+        "/bin",
+        "/boot",
+        "/dev",
+        "/etc",
+        "/lib",
+        "/lib64",
+        "/proc",
+        "/root/.ssh",
+        "/run",
+        "/sbin",
+        "/sys",
+        "/var/run",
+        "/var/lib/docker",
+    )
+)
+OPEN_FILES = 65_535
+
+
+def host_config(wish: Container, mounts: Sequence[Mount], *, network: str, shares_network: bool) -> dict[str, Any]:
+    """The engine's HostConfig. Memory in bytes; swap is not added to it."""
+    memory = wish.memory
+    config: dict[str, Any] = {
+        "mounts": list(mounts),
+        "init": True,
+        "cap_drop": ["ALL"],
+        "cap_add": capabilities(wish.profile),
+        "security_opt": ["no-new-privileges:true"],
+        "pids_limit": wish.pids,
+        "ipc_mode": "private",
+        "shm_size": wish.shm_size or 64 << 20,
+        "restart_policy": {"Name": "no"},
+        "auto_remove": False,
+        "log_config": LogConfig(type="json-file", config={"max-size": "1m", "max-file": "1"}),
+        "ulimits": [Ulimit(name="nofile", soft=OPEN_FILES, hard=OPEN_FILES), Ulimit(name="core", soft=0, hard=0)],
+        "network_mode": network,
+        "read_only": wish.profile == "strict",
+        "privileged": False,
+    }
+    if memory:
+        config |= {"mem_limit": memory, "memswap_limit": memory}
+    if wish.cpus:
+        config["nano_cpus"] = int(wish.cpus * 1_000_000_000)
+    if not shares_network and network != "none":
+        config["extra_hosts"] = {"host.docker.internal": "host-gateway"}
+    if wish.profile == "strict":
+        config["tmpfs"] = {"/tmp": "rw,nosuid,nodev,mode=1777"}  # noqa: S108 (the container's own)
+    return config
+
+
+def capabilities(profile: Profile) -> list[str]:
+    return list(COMPAT_CAPABILITIES) if profile == "compat" else []
+
+
+def user(wish: Container) -> str:
+    """`uid:gid`; the folders' owner, because without DAC_OVERRIDE even root cannot write others' folders."""
+    if wish.profile != "compat" and (wish.user or "0").split(":")[0] == "0":
+        return "65534:65534"
+    return wish.user or "0:0"
+
+
+def checked_source(source: Path, roots: Sequence[Path]) -> Path:
+    """The folder or file to be mounted. Raises Invalid when it lies outside of `roots` or is special."""
+    resolved = source.resolve()
+    if not any(resolved == root or root in resolved.parents for root in roots):
+        raise Invalid(f"'{source}' lies outside of the folders that containers may see.")
+    if any(resolved == folder or folder in resolved.parents for folder in FORBIDDEN) or resolved == Path("/"):
+        raise Invalid(f"'{source}' is a system folder and is never shown to a container.")
+    if not resolved.is_dir() and not resolved.is_file():
+        raise Invalid(f"'{source}' is neither a folder nor a regular file.")
+    return resolved

@@ -1,0 +1,257 @@
+"""Images: found by content, pulled, made from this host, or built in a container of their own."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import uv
+from docker import errors, types
+from filelock import FileLock
+
+from services.core.errors import EngineError, Unavailable
+from services.engines import bases, pip_settings
+from services.engines.containers import BuildFailed, BuildWish, Image, ImageNotFound
+from services.engines.diagnosis import diagnose
+from services.engines.docker import contexts
+from services.engines.docker.connection import explained
+from services.engines.interpreters import choose, interpreters
+
+BUILD_SH = Path(__file__).parents[2] / "runtime" / "build.sh"
+PULL_SECONDS = 600
+BASE_CHANGES = [
+    "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "ENV LANG=C.UTF-8",
+    'CMD ["python3"]',
+]
+
+
+class Images:
+    """Of one engine and one install. Tags are content hashes: what is there is right."""
+
+    def __init__(self, client: Any, home: Path, install: str) -> None:
+        self.client, self.home, self.install = client, home, install
+
+    def image(self, wish: BuildWish) -> Image | None:
+        """The ready image of a wish."""
+        if _is_plain(wish):
+            return self._found(self._base_tag(wish.base) if _is_ours(wish.base) else wish.base)
+        return self._found(self._tag(wish))
+
+    def build(self, wish: BuildWish, log: Path) -> Image:
+        """Makes it ready, appending to `log`; two at once of the same wish wait for each other."""
+        log.parent.mkdir(parents=True, exist_ok=True)
+        locks = self.home / "locks"
+        locks.mkdir(exist_ok=True)
+        with FileLock(locks / f"build-{wish.hash[:32]}.lock"):
+            if (ready := self.image(wish)) is not None:
+                return ready
+            say = _sayer(log)
+            if wish.context is not None:
+                return self._from_context(wish, log, say)
+            base = self._based(wish.base, wish.python, say)
+            return base if _is_plain(wish) else self._with_packages(wish, base, log)
+
+    def bootstrap(self, say: Callable[[str], None] = lambda line: None) -> list[Image]:
+        """A base image for every interpreter of this host; quick when they are there."""
+        return [self._made_base(one.version, say) for one in interpreters()]
+
+    def _based(self, reference: str, python: str | None, say: Callable[[str], None]) -> Image:
+        if _is_ours(reference):
+            return self._made_base(python or reference.rpartition(":")[2], say)
+        return self._found(reference) or self._pulled(reference, say)
+
+    def _base_tag(self, reference: str) -> str:
+        one, _ = choose(reference.rpartition(":")[2], interpreters())
+        return f"{bases.REPOSITORY}:{one.version}-{bases.key_of(one)}"
+
+    def _made_base(self, version: str, say: Callable[[str], None]) -> Image:
+        one, note = choose(version, interpreters())
+        if note:
+            say(note)
+        tag = f"{bases.REPOSITORY}:{one.version}-{bases.key_of(one)}"
+        with FileLock(self.home / f"base-{one.version}.lock"):
+            if (ready := self._found(tag)) is not None:
+                return ready
+            with tempfile.TemporaryDirectory(dir=self.home) as folder:
+                path = Path(folder) / "base.tar"
+                bases.write(one, path, say)
+                repository, _, name = tag.rpartition(":")
+                self.client.import_image(
+                    str(path), repository=repository, tag=name, changes=[*BASE_CHANGES, f"LABEL {bases.LABEL}={name}"]
+                )
+        return self._required(tag)
+
+    def _pulled(self, reference: str, say: Callable[[str], None]) -> Image:
+        say(f"Pulling {reference}")
+        name, _, tag = reference.partition("@") if "@" in reference else reference.rpartition(":")
+        if not name or "/" in tag:
+            name, tag = reference, "latest"
+        try:
+            for line in self.client.pull(name, tag=tag, stream=True, decode=True):
+                if "error" in line:
+                    raise _refused(reference, str(line["error"]))
+                if "id" not in line:
+                    say(str(line.get("status", "")))
+        except errors.APIError as cause:
+            raise _refused(reference, explained(cause)) from cause
+        return self._required(reference)
+
+    def _with_packages(self, wish: BuildWish, base: Image, log: Path) -> Image:
+        """A builder with nothing of its own to leak: no environment, no labels, binds only below a tmpfs."""
+        name = f"atelier-build-{self.install}-{wish.hash[:32]}"
+        self._removed(name)
+        settings = pip_settings.for_containers(self.home)
+        with tempfile.TemporaryDirectory(dir=self.home, prefix="build-") as scratch:
+            folder = Path(scratch)
+            mounts = self._build_mounts(wish, folder, log, settings)
+            host = self.client.create_host_config(
+                init=True,
+                mounts=mounts,
+                tmpfs={"/atelier": "size=2g,mode=1777,exec"},
+                security_opt=["no-new-privileges:true"],
+                pids_limit=1024,
+            )
+            try:
+                made = self.client.create_container(
+                    base.reference,
+                    entrypoint=["sh"],
+                    command=["/atelier/build.sh"],
+                    name=name,
+                    user="0:0",
+                    host_config=host,
+                )
+                self.client.start(made["Id"])
+                code = self.client.wait(made["Id"], timeout=3600)["StatusCode"]
+                if code != 0:
+                    raise BuildFailed(str(diagnose(log.read_text(encoding="utf-8", errors="replace"))))
+                packages = (folder / "packages").read_text(encoding="utf-8").split("\n")
+                self.client.commit(
+                    made["Id"],
+                    *self._tag(wish).split(":"),
+                    changes=['CMD ["python3"]', "ENTRYPOINT []", f"LABEL atelier.environment={wish.hash}"],
+                )
+            finally:
+                self._removed(name)
+        return self._required(self._tag(wish), tuple(line for line in packages if line))
+
+    def _build_mounts(
+        self, wish: BuildWish, folder: Path, log: Path, settings: pip_settings.PipSettings
+    ) -> list[types.Mount]:
+        cache = self.home / "workspaces" / (wish.workspace or "shared") / "cache" / "uv"
+        cache.mkdir(parents=True, exist_ok=True)
+        log.touch()
+        written = {
+            "requirements.txt": "\n".join([*wish.pip_options, *wish.requirements]) + "\n",
+            "conda.yml": wish.conda or "",
+            "settings": "".join(f"{key}='{_quoted(value)}'\n" for key, value in settings.environment.items()),
+            "packages": "",
+        }
+        for name, text in written.items():
+            (folder / name).write_text(text, encoding="utf-8")
+        binds = [(folder / name, f"/atelier/{name}", name != "packages") for name in written]
+        binds += [(BUILD_SH, "/atelier/build.sh", True), (Path(uv.find_uv_bin()), "/atelier/uv", True)]
+        binds += [(cache, "/atelier/cache", False), (log, "/atelier/log", False)]
+        binds += [(mount.source, mount.target, True) for mount in settings.mounts]
+        return [
+            types.Mount(type="bind", source=str(source.resolve()), target=target, read_only=ro)
+            for source, target, ro in binds
+        ]
+
+    def _from_context(self, wish: BuildWish, log: Path, say: Callable[[str], None]) -> Image:
+        assert wish.context is not None  # noqa: S101 (the caller asked)
+        froms = {name: self._based(used, None, say).reference for name, used in wish.froms.items()}
+        settings = pip_settings.for_containers(self.home)
+        with contexts.packed(wish.context, wish.dockerfile, froms, settings, self.home) as archive:
+            lines = self.client.build(
+                fileobj=archive,
+                custom_context=True,
+                dockerfile=contexts.DOCKERFILE,
+                tag=self._tag(wish),
+                rm=True,
+                forcerm=True,
+                decode=True,
+                buildargs=dict(contexts.build_arguments(settings)),
+                labels={"atelier.environment": wish.hash},
+            )
+            for line in lines:
+                if "error" in line:
+                    say(str(line["error"]))
+                    raise BuildFailed(str(diagnose(log.read_text(encoding="utf-8", errors="replace"))))
+                if text := str(line.get("stream", "")).rstrip("\n"):
+                    say(text)
+        return self._required(self._tag(wish), self._packages(self._tag(wish)))
+
+    def _packages(self, reference: str) -> tuple[str, ...]:
+        """`pip freeze` inside of an image that has pip; nothing otherwise."""
+        host = self.client.create_host_config(
+            cap_drop=["ALL"], security_opt=["no-new-privileges:true"], network_mode="none", pids_limit=64
+        )
+        made = self.client.create_container(
+            reference,
+            entrypoint=["sh", "-c", "python3 -m pip freeze 2>/dev/null || true"],
+            command=[],
+            host_config=host,
+        )
+        try:
+            self.client.start(made["Id"])
+            self.client.wait(made["Id"], timeout=120)
+            return tuple(self.client.logs(made["Id"], stderr=False).decode("utf-8", "replace").split())
+        finally:
+            self.client.remove_container(made["Id"], force=True)
+
+    def _tag(self, wish: BuildWish) -> str:
+        return f"atelier/env-{self.install}:{wish.hash[:32]}"
+
+    def _found(self, reference: str) -> Image | None:
+        try:
+            facts = self.client.inspect_image(reference)
+        except errors.NotFound:
+            return None
+        return Image(reference, str(facts["Id"]), int(facts["Size"]))
+
+    def _required(self, reference: str, packages: tuple[str, ...] = ()) -> Image:
+        found = self._found(reference)
+        if found is None:
+            raise EngineError(f"Image '{reference}' was made and is not there.")
+        return Image(found.reference, found.digest, found.size, packages)
+
+    def _removed(self, name: str) -> None:
+        try:
+            self.client.remove_container(name, force=True, v=True)
+        except errors.NotFound:
+            return
+
+
+def _is_plain(wish: BuildWish) -> bool:
+    return wish.context is None and not wish.requirements
+
+
+def _is_ours(reference: str) -> bool:
+    return reference.startswith(f"{bases.REPOSITORY}:")
+
+
+def _quoted(value: str) -> str:
+    return value.replace("'", "'\\''")
+
+
+def _sayer(log: Path) -> Callable[[str], None]:
+    def say(line: str) -> None:
+        with log.open("a", encoding="utf-8") as file:
+            file.write(line.rstrip("\n") + "\n")
+
+    return say
+
+
+def _refused(reference: str, reason: str) -> EngineError:
+    text = reason.casefold()
+    if any(
+        word in text for word in ("no such host", "dial tcp", "timeout", "connection refused", "toomanyrequests", "tls")
+    ):
+        return ImageNotFound(
+            f"Image '{reference}' is not here and no registry answers: {reason[:300]}",
+            hint="Map it to an image that is here in maps.yml, or load it with 'docker load'.",
+        )
+    if "503" in text or "unavailable" in text:
+        return Unavailable(f"The registry of '{reference}' does not answer: {reason[:300]}")
+    return ImageNotFound(f"Image '{reference}' could not be pulled: {reason[:300]}", hint="Check its name and tag.")

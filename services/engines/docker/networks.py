@@ -1,0 +1,130 @@
+"""Networks and holders: an idle container whose network namespace a person's jobs in one workspace share.
+
+A namespace costs 80 ms to make and jobs are short. Jobs in a holder share localhost and ports, so a holder
+belongs to one workspace and one person, and its bridge lets no traffic through between containers.
+"""
+
+import hashlib
+import threading
+
+from docker import errors
+
+from services.engines.docker.connection import APIClient, translated
+
+BRIDGE_OPTIONS = {"com.docker.network.bridge.enable_icc": "false"}
+
+
+class Networks:
+    """Of one install. Idempotent by name; whatever somebody pruned is made again."""
+
+    def __init__(self, client: APIClient, install: str) -> None:
+        self.client, self.install = client, install
+        self._lock = threading.Lock()
+        self._known: dict[str, str] = {}
+
+    def holder(self, group: str, image: str) -> str:
+        """The id of the running holder of `group`."""
+        with self._lock:
+            known = self._known.get(group)
+            if known is None or not self._runs(known):
+                known = self._known[group] = self._ensured(group, image)
+            return known
+
+    def forget(self, group: str) -> None:
+        """It was gone when a job wanted to join it."""
+        with self._lock:
+            self._known.pop(group, None)
+
+    def network(self, group: str) -> str:
+        """The bridge of a group, made when it is not there."""
+        name = f"atelier-{self.install}-{_short(group)}"
+        try:
+            self.client.create_network(
+                name,
+                driver="bridge",
+                options=BRIDGE_OPTIONS,
+                check_duplicate=True,
+                labels=self._labels("network", group),
+            )
+        except errors.APIError as cause:
+            if cause.response is None or cause.response.status_code not in {409}:
+                raise
+        return name
+
+    def gateway(self) -> str | None:
+        """The address at which containers reach this host."""
+        try:
+            [pool] = self.client.inspect_network("bridge")["IPAM"]["Config"][:1]
+            return str(pool["Gateway"])
+        except (errors.NotFound, KeyError, ValueError):
+            networks = self.client.networks(filters={"label": f"atelier.install={self.install}"})
+            for network in networks:
+                for pool in network["IPAM"]["Config"] or []:
+                    if pool.get("Gateway"):
+                        return str(pool["Gateway"])
+        return None
+
+    @translated
+    def sweep(self, keep: frozenset[str]) -> int:
+        """Removes holders and networks of groups that are not kept; how many."""
+        removed = 0
+        mine = {"label": [f"atelier.install={self.install}", "atelier.kind=holder"]}
+        for found in self.client.containers(all=True, filters=mine):
+            if found["Labels"].get("atelier.name") not in keep:
+                self.client.remove_container(found["Id"], force=True)
+                self.forget(found["Labels"].get("atelier.name", ""))
+                removed += 1
+        for network in self.client.networks(filters={"label": f"atelier.install={self.install}"}):
+            if network["Labels"].get("atelier.name") not in keep:
+                try:
+                    self.client.remove_network(network["Id"])
+                    removed += 1
+                except errors.APIError:
+                    continue  # a job that is ending still uses it; the next sweep takes it
+        return removed
+
+    def _runs(self, id: str) -> bool:
+        try:
+            return bool(self.client.inspect_container(id)["State"]["Running"])
+        except errors.NotFound:
+            return False
+
+    def _ensured(self, group: str, image: str) -> str:
+        name = f"atelier-holder-{self.install}-{_short(group)}"
+        try:
+            found = self.client.inspect_container(name)
+            if found["State"]["Running"]:
+                return str(found["Id"])
+            self.client.remove_container(found["Id"], force=True)
+        except errors.NotFound:
+            pass
+        network = self.network(group)
+        host = self.client.create_host_config(
+            init=True,
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges:true"],
+            pids_limit=8,
+            mem_limit=16 << 20,
+            memswap_limit=16 << 20,
+            restart_policy={"Name": "no"},
+            network_mode=network,
+            extra_hosts={"host.docker.internal": "host-gateway"},
+        )
+        made = self.client.create_container(
+            image,
+            entrypoint=["sh", "-c", "while :; do sleep 86400; done"],
+            command=[],
+            name=name,
+            user="65534:65534",
+            labels=self._labels("holder", group),
+            host_config=host,
+        )
+        self.client.start(made["Id"])
+        return str(made["Id"])
+
+    def _labels(self, kind: str, group: str) -> dict[str, str]:
+        return {"atelier.install": self.install, "atelier.kind": kind, "atelier.name": group}
+
+
+def _short(group: str) -> str:
+    return hashlib.sha256(group.encode()).hexdigest()[:12]

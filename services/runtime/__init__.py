@@ -1,0 +1,1 @@
+"""Files that run inside of containers; they import nothing of ours."""
