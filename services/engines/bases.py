@@ -22,10 +22,11 @@ REPOSITORY = "atelier/python"
 LABEL = "atelier.base"
 # Anything that shell scripts and pip expect of an image.
 PACKAGES = (
-    "base-files bash coreutils dash findutils grep gzip hostname sed tar procps util-linux mawk debianutils ca-certificates libc-bin "
-    "libstdc++6 libgomp1 libssl3 libffi8 libsqlite3-0 zlib1g libbz2-1.0 liblzma5 libreadline8 libncursesw6 libexpat1 libuuid1 "
-    "openssl git media-types tzdata"
-).split()
+    *("base-files", "bash", "coreutils", "dash", "debianutils", "findutils", "grep", "gzip", "hostname", "mawk"),
+    *("procps", "sed", "tar", "util-linux", "ca-certificates", "libc-bin", "media-types", "tzdata", "openssl", "git"),
+    *("libbz2-1.0", "libexpat1", "libffi8", "libgomp1", "liblzma5", "libncursesw6", "libreadline8", "libsqlite3-0"),
+    *("libssl3", "libstdc++6", "libuuid1", "zlib1g"),
+)
 _FOLDERS = {"/tmp": 0o1777, "/var/tmp": 0o1777, "/root": 0o700, "/home": 0o755, "/run": 0o755}  # noqa: S108
 _TEXTS = {
     "/etc/passwd": "root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534:nobody:/nonexistent:/bin/sh\n",
@@ -51,7 +52,7 @@ _SPARE = re.compile(
 
 def key_of(interpreter: Interpreter) -> str:
     """Changes when the host's packages or the interpreter do."""
-    facts = [interpreter.version, str(interpreter.prefix), _installed_versions(), "layout 1"]
+    facts = [interpreter.version, str(interpreter.prefix), _installed_versions(), "layout 2"]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
@@ -144,7 +145,9 @@ def _add_interpreter(layer: _Layer, interpreter: Interpreter) -> None:
                     libraries.add(source)
     for library in _needed(libraries):
         layer.add(library)
-    layer.text("/etc/ld.so.conf.d/atelier-python.conf", f"{home}/lib\n")
+    # The image has no loader cache; /usr/lib is looked into without one.
+    for shared in sorted((interpreter.prefix / "lib").glob("libpython*.so*")):
+        layer.symlink(f"/usr/lib/{shared.name}", f"{home}/lib/{shared.name}")
     _add_pip(layer, Path(home) / "lib" / f"python{interpreter.version}" / "site-packages", f"{home}/bin/python3")
     for name in ("python3", "python", f"python{interpreter.version}"):
         layer.symlink(f"/usr/local/bin/{name}", f"{home}/bin/python{interpreter.version}")

@@ -32,7 +32,6 @@ FORBIDDEN = tuple(
         "/var/lib/docker",
     )
 )
-OPEN_FILES = 65_535
 
 
 def host_config(wish: Container, mounts: Sequence[Mount], *, network: str, shares_network: bool) -> dict[str, Any]:
@@ -50,7 +49,7 @@ def host_config(wish: Container, mounts: Sequence[Mount], *, network: str, share
         "restart_policy": {"Name": "no"},
         "auto_remove": False,
         "log_config": LogConfig(type="json-file", config={"max-size": "1m", "max-file": "1"}),
-        "ulimits": [Ulimit(name="nofile", soft=OPEN_FILES, hard=OPEN_FILES), Ulimit(name="core", soft=0, hard=0)],
+        "ulimits": [Ulimit(name="core", soft=0, hard=0)],
         "network_mode": network,
         "read_only": wish.profile == "strict",
         "privileged": False,

@@ -47,7 +47,7 @@ class Networks:
                 labels=self._labels("network", group),
             )
         except errors.APIError as cause:
-            if cause.response is None or cause.response.status_code not in {409}:
+            if cause.response is None or cause.response.status_code != 409:
                 raise
         return name
 
