@@ -42,9 +42,7 @@ def for_containers(home: Path) -> PipSettings:
         if kept:
             environment[pip] = " ".join(kept)
             environment[uv] = (" " if key != "find-links" else ",").join(kept)
-            mounts += [
-                Mount(folder, str(folder), read_only=True) for folder in map(_folder, kept) if folder is not None
-            ]
+            mounts += [Mount(folder, str(folder), read_only=True) for folder in _needed(kept)]
     bundle = _bundle(values)
     if bundle is not None:
         copied = _copied(bundle, home)
@@ -104,6 +102,12 @@ def _folder(word: str) -> Path | None:
     """The local folder behind `file:///x/simple` or `/x`."""
     path = Path(word.removeprefix("file://"))
     return path if path.is_absolute() and path.is_dir() else None
+
+
+def _needed(words: list[str]) -> list[Path]:
+    """The local folders behind these words; an index's pages link to the files beside it."""
+    folders = [folder for folder in map(_folder, words) if folder is not None]
+    return [folder.parent if folder.name == "simple" else folder for folder in folders]
 
 
 def _usable(word: str) -> bool:

@@ -7,6 +7,8 @@ set -a
 . /atelier/settings
 set +a
 export HOME=/tmp TMPDIR=/atelier/tmp UV_CACHE_DIR=/atelier/cache UV_NO_PROGRESS=1 UV_LINK_MODE=copy
+# Lists written for pip expect pip's choice: the best version of all indexes.
+export UV_INDEX_STRATEGY=unsafe-best-match
 mkdir -p "$TMPDIR"
 if [ -s /atelier/conda.yml ] && command -v micromamba mamba conda >/dev/null 2>&1; then
   for tool in micromamba mamba conda; do

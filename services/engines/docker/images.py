@@ -101,6 +101,7 @@ class Images:
         """A builder with nothing of its own to leak: no environment, no labels, binds only below a tmpfs."""
         name = f"atelier-build-{self.install}-{wish.hash[:32]}"
         self._removed(name)
+        before = _size(log)
         settings = pip_settings.for_containers(self.home)
         with tempfile.TemporaryDirectory(dir=self.home, prefix="build-") as scratch:
             folder = Path(scratch)
@@ -124,7 +125,7 @@ class Images:
                 self.client.start(made["Id"])
                 code = self.client.wait(made["Id"], timeout=3600)["StatusCode"]
                 if code != 0:
-                    raise BuildFailed(str(diagnose(log.read_text(encoding="utf-8", errors="replace"))))
+                    raise _failed(log, before)
                 packages = (folder / "packages").read_text(encoding="utf-8").split("\n")
                 self.client.commit(
                     made["Id"],
@@ -162,6 +163,7 @@ class Images:
         assert wish.context is not None  # noqa: S101 (the caller asked)
         froms = {name: self._based(used, None, say).reference for name, used in wish.froms.items()}
         settings = pip_settings.for_containers(self.home)
+        before = _size(log)
         with contexts.packed(wish.context, wish.dockerfile, froms, settings, self.home) as archive:
             lines = self.client.build(
                 fileobj=archive,
@@ -177,7 +179,7 @@ class Images:
             for line in lines:
                 if "error" in line:
                     say(str(line["error"]))
-                    raise BuildFailed(str(diagnose(log.read_text(encoding="utf-8", errors="replace"))))
+                    raise _failed(log, before)
                 if text := str(line.get("stream", "")).rstrip("\n"):
                     say(text)
         return self._required(self._tag(wish), self._packages(self._tag(wish)))
@@ -241,6 +243,15 @@ def _sayer(log: Path) -> Callable[[str], None]:
             file.write(line.rstrip("\n") + "\n")
 
     return say
+
+
+def _size(log: Path) -> int:
+    return log.stat().st_size if log.exists() else 0
+
+
+def _failed(log: Path, before: int) -> BuildFailed:
+    """Said of what this attempt wrote; earlier ones stand above it in the same file."""
+    return BuildFailed(str(diagnose(log.read_bytes()[before:].decode("utf-8", "replace"))))
 
 
 def _refused(reference: str, reason: str) -> EngineError:
