@@ -1,0 +1,114 @@
+"""Environments for plain processes: one virtual environment a definition, made with uv from this host's Pythons."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import uv
+from filelock import FileLock
+
+from services.core.errors import EngineError
+from services.engines import pip_settings
+from services.engines.bases import REPOSITORY
+from services.engines.containers import BuildFailed, BuildWish, Image, ImageNotFound
+from services.engines.diagnosis import diagnose
+from services.engines.interpreters import Interpreter, choose, interpreters
+
+BUILD_SECONDS = 3600
+
+
+class VirtualEnvironments:
+    """Below `home/environments`, by content hash; what is there is whole."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self._folder = home / "environments"
+
+    def image(self, wish: BuildWish) -> Image | None:
+        if not self._is_possible(wish):
+            return None
+        return self._found(self._place(wish, self._interpreter(wish)[0]))
+
+    def build(self, wish: BuildWish, log: Path) -> Image:
+        """Raises ImageNotFound for what only an engine of containers can run."""
+        if not self._is_possible(wish):
+            what = "A build context" if wish.context is not None else f"Image '{wish.base}'"
+            raise ImageNotFound(
+                f"{what} needs a container engine; jobs run as plain processes here.",
+                hint="Start Docker, or map the image to python:3.11 in maps.yml.",
+            )
+        interpreter, note = self._interpreter(wish)
+        place = self._place(wish, interpreter)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(self._folder / f"{place.name}.lock"):
+            return self._found(place) or self._made(wish, interpreter, place, log, note)
+
+    def _made(self, wish: BuildWish, interpreter: Interpreter, place: Path, log: Path, note: str) -> Image:
+        """Made in its place, because scripts name their interpreter; a marker says that it is whole."""
+        shutil.rmtree(place, ignore_errors=True)
+        requirements = self._folder / f"{place.name}.txt"
+        requirements.write_text("\n".join([*wish.pip_options, *wish.requirements]) + "\n", encoding="utf-8")
+        uv_ = uv.find_uv_bin()
+        python = str(interpreter.prefix / "bin" / f"python{interpreter.version}")
+        with log.open("a", encoding="utf-8") as said:
+            said.write(f"{note}\n" if note else "")
+            before = said.tell()
+        self._ran([uv_, "venv", "--seed", "--python", python, str(place)], log, before)
+        if wish.requirements:
+            command = [uv_, "pip", "install", "--compile-bytecode", "--python", str(place / "bin" / "python")]
+            self._ran([*command, "-r", str(requirements)], log, before)
+        frozen = subprocess.run(
+            [uv_, "pip", "freeze", "--python", str(place / "bin" / "python")],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        (place / "packages").write_text(frozen.stdout, encoding="utf-8")
+        (place / ".whole").touch()
+        found = self._found(place)
+        if found is None:
+            raise EngineError(f"Environment '{place.name}' was made and is not there.")
+        return found
+
+    def _ran(self, command: list[str], log: Path, before: int) -> None:
+        cache = self.home / "cache" / "uv"
+        settings = pip_settings.for_containers(self.home)
+        certificate = next((str(mount.source) for mount in settings.mounts if mount.target == pip_settings.CA), "")
+        environment = {
+            **{name: value.replace(pip_settings.CA, certificate) for name, value in settings.environment.items()},
+            "PATH": os.environ.get("PATH", os.defpath),
+            "HOME": os.environ.get("HOME", "/"),
+            "UV_CACHE_DIR": str(cache),
+            "UV_NO_PROGRESS": "1",
+            "UV_INDEX_STRATEGY": "unsafe-best-match",
+            "UV_PYTHON_DOWNLOADS": "never",
+        }
+        with log.open("ab") as said:
+            done = subprocess.run(
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                timeout=BUILD_SECONDS,
+                check=False,
+            )
+        if done.returncode != 0:
+            raise BuildFailed(str(diagnose(log.read_bytes()[before:].decode("utf-8", "replace"))))
+
+    def _interpreter(self, wish: BuildWish) -> tuple[Interpreter, str]:
+        return choose(wish.python or wish.base.rpartition(":")[2], interpreters())
+
+    def _is_possible(self, wish: BuildWish) -> bool:
+        return wish.context is None and wish.base.startswith(f"{REPOSITORY}:")
+
+    def _place(self, wish: BuildWish, interpreter: Interpreter) -> Path:
+        return self._folder / (wish.hash[:32] if wish.requirements else f"python-{interpreter.version}")
+
+    def _found(self, place: Path) -> Image | None:
+        if not (place / ".whole").is_file():
+            return None
+        packages = (place / "packages").read_text(encoding="utf-8").splitlines()
+        return Image(str(place), "", 0, tuple(packages))
