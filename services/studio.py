@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,9 +14,10 @@ from sqlmodel import Session, select
 
 from services.core import names
 from services.core.errors import NotFound
+from services.core.times import now
 from services.store.database import Database
 from services.store.history import History
-from services.store.rows import Principal, RoleAssignment, Workspace
+from services.store.rows import Fact, Principal, RoleAssignment, Workspace
 
 
 class Settings(BaseSettings):
@@ -32,7 +34,10 @@ class Settings(BaseSettings):
     behind_proxy: bool = False
     public_url: str = ""
     allowed_hosts: str = ""
+    allowed_url_hosts: str = ""
     parallel_starts: int = 0
+    parallel_jobs: int = 0
+    stop_grace: float = 30
     job_memory: str = ""
     log_level: str = "INFO"
 
@@ -127,6 +132,29 @@ class Studio:
         self.folders = Folders(settings.home)
         self.database = Database(settings.url)
         self.history = History(self.folders.history)
+
+    @cached_property
+    def install(self) -> str:
+        """Marks everything that this install starts; made once."""
+        with self.database.session(write=True) as session:
+            fact = session.get(Fact, "install")
+            if fact is None:
+                fact = Fact(name="install", value={"id": secrets.token_hex(4)})
+                session.add(fact)
+            return str(fact.value["id"])
+
+    def fact(self, name: str) -> Fact | None:
+        """What another process has said last."""
+        with self.database.session(write=False) as session:
+            found = session.get(Fact, name)
+            if found is not None:
+                session.expunge(found)
+            return found
+
+    def say(self, name: str, value: Mapping[str, Any]) -> None:
+        """Tells the other processes."""
+        with self.database.session(write=True) as session:
+            session.merge(Fact(name=name, value=dict(value), at=now()))
 
     @contextmanager
     def scope(

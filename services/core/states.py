@@ -24,7 +24,7 @@ class JobStatus(StrEnum):
 TERMINAL = frozenset({JobStatus.Completed, JobStatus.Failed, JobStatus.Canceled})
 ACTIVE = frozenset(JobStatus) - TERMINAL
 
-_ENDS = frozenset({JobStatus.Failed, JobStatus.CancelRequested, JobStatus.Canceled})
+_ENDS = frozenset({JobStatus.Failed, JobStatus.CancelRequested, JobStatus.Canceled, JobStatus.Finalizing})
 
 # Preparing = inputs, code and image are made ready; Provisioning = waiting for a place to run;
 # Starting = the container is being created; Finalizing = outputs and logs are collected.
@@ -33,9 +33,9 @@ NEXT: dict[JobStatus, frozenset[JobStatus]] = {
     JobStatus.Queued: _ENDS | {JobStatus.Preparing, JobStatus.Paused},
     JobStatus.Preparing: _ENDS | {JobStatus.Queued, JobStatus.Provisioning, JobStatus.Starting},
     JobStatus.Provisioning: _ENDS | {JobStatus.Queued, JobStatus.Preparing, JobStatus.Starting},
-    JobStatus.Starting: _ENDS | {JobStatus.Queued, JobStatus.Running, JobStatus.Finalizing, JobStatus.NotResponding},
-    JobStatus.Running: _ENDS | {JobStatus.Finalizing, JobStatus.NotResponding, JobStatus.Queued},
-    JobStatus.NotResponding: _ENDS | {JobStatus.Starting, JobStatus.Running, JobStatus.Finalizing, JobStatus.Queued},
+    JobStatus.Starting: _ENDS | {JobStatus.Queued, JobStatus.Running, JobStatus.NotResponding},
+    JobStatus.Running: _ENDS | {JobStatus.NotResponding, JobStatus.Queued},
+    JobStatus.NotResponding: _ENDS | {JobStatus.Starting, JobStatus.Running, JobStatus.Queued},
     JobStatus.Finalizing: frozenset({JobStatus.Completed, JobStatus.Failed, JobStatus.Canceled}),
     JobStatus.CancelRequested: frozenset({JobStatus.Finalizing, JobStatus.Canceled, JobStatus.Failed}),
     JobStatus.Paused: _ENDS | {JobStatus.Queued},

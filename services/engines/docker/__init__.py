@@ -3,7 +3,7 @@
 import os
 import shutil
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -31,21 +31,29 @@ from services.engines.docker.images import Images
 from services.engines.docker.networks import Networks
 from services.engines.docker.samples import sample_of
 
+PROBE_SECONDS = 5
+
 
 class DockerEngine:
     """Of one install (`install` is on every label) with its files below `home`.
 
-    `roots` are further folders that containers may see. The connection is made on first use, and again
+    `roots` answers the further folders that containers may see. The connection is made on first use, and again
     after the engine was away.
     """
 
     kind: Literal["docker", "process", "fake"] = "docker"
 
     def __init__(
-        self, *, install: str, home: Path, host: str | None = None, roots: Sequence[Path] = (), seconds: float = 30
+        self,
+        *,
+        install: str,
+        home: Path,
+        host: str | None = None,
+        roots: Callable[[], Sequence[Path]] = tuple,
+        seconds: int = 30,
     ) -> None:
         self.install, self.home = install, home.resolve()
-        self.roots = (self.home, *(root.resolve() for root in roots))
+        self._roots = roots
         self._host, self._seconds = host, seconds
         self._lock = threading.Lock()
         self._client: Any = None
@@ -72,17 +80,18 @@ class DockerEngine:
 
     @translated
     def info(self) -> EngineInfo:
-        facts, version = self.client.info(), self.client.version()
+        client = connect(self._host, seconds=PROBE_SECONDS)  # whether it answers must be known soon
+        facts, version = client.info(), client.version()
         warnings = [] if listings.works() else ["Input folders may list out of order: /dev/shm cannot be used."]
         return EngineInfo(
             name="local",
             kind="docker",
             version=str(version["Version"]),
             api_version=str(version["ApiVersion"]),
-            started_at=None,
+            started_at=_engine_start(client),
             cpus=int(facts["NCPU"]),
             memory=int(facts["MemTotal"]),
-            gateway=self.networks.gateway(),
+            gateway=Networks(client, self.install).gateway(),
             isolates=True,
             warnings=tuple(warnings),
         )
@@ -219,7 +228,8 @@ class DockerEngine:
         ]
 
     def _source(self, path: Path) -> Path:
-        return hardening.checked_source(path, self.roots)
+        roots = (self.home, *(root.resolve() for root in self._roots()))
+        return hardening.checked_source(path, roots)
 
     def _farms(self, name: str) -> Path:
         return listings.TMPFS / f"atelier-{os.getuid()}-{self.install}" / name
@@ -242,6 +252,14 @@ def _found(facts: dict[str, Any]) -> Found:
         finished_at=_time(state.get("FinishedAt")),
         pid=state.get("Pid") or None,
     )
+
+
+def _engine_start(client: Any) -> datetime | None:
+    """The default bridge is made anew at each start of the engine."""
+    try:
+        return _time(client.inspect_network("bridge")["Created"])
+    except errors.NotFound:
+        return None
 
 
 def _time(text: str | None) -> datetime | None:

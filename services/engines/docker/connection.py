@@ -20,14 +20,14 @@ SECONDS = 30
 SILENT = (requests.exceptions.ConnectionError, requests.exceptions.Timeout, ConnectionError, TimeoutError, OSError)
 
 
-def connect(host: str | None = None, *, seconds: float | None = SECONDS) -> APIClient:
+def connect(host: str | None = None, *, seconds: int | None = SECONDS) -> APIClient:
     """A client for `host` or for what DOCKER_HOST says. Raises Unavailable when nothing answers."""
     with _own_certificates():
         try:
             settings = kwargs_from_env()
             if host:
                 settings["base_url"] = host
-            return APIClient(version="auto", timeout=seconds, **settings)
+            return APIClient(version="auto", timeout=seconds, **settings)  # type: ignore[arg-type]  # None waits for ever
         except (errors.DockerException, *SILENT) as cause:
             raise Unavailable(f"Docker does not answer: {_short(cause)}.") from cause
 

@@ -1,0 +1,139 @@
+"""A job's inputs and outputs made ready: where they lie here, and what its command sees of them."""
+
+import hashlib
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlmodel import Session, select
+
+from services import datastores
+from services.core.errors import Invalid, NotFound
+from services.engines import downloads
+from services.engines.containers import Engine, Mount
+from services.engines.files import remove_tree
+from services.specs.jobs import CommandJob, Data, Output
+from services.specs.maps import Maps
+from services.store.rows import Datastore, Job
+from services.studio import Studio
+
+_PLACEHOLDER = re.compile(r"\$\{\{\s*(name|output_name|default_datastore)\s*\}\}")
+
+
+@dataclass(frozen=True)
+class Ready:
+    """One input or output: `value` is what the command gets, `mount` how it is shown (None: not at all)."""
+
+    value: str
+    mount: Mount | None = None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an output goes: the datastore's URI, its folder or file here, and whether it is collected at the end."""
+
+    uri: str
+    target: Path
+    is_file: bool
+    collected: bool
+
+
+def inputs(
+    studio: Studio, session: Session, engine: Engine, job: Job, spec: CommandJob, maps: Maps, inside: str
+) -> dict[str, Ready]:
+    """Raises NotFound, Invalid or Unavailable naming the input."""
+    found = {}
+    for name, data in spec.data().items():
+        where = f"inputs.{name}.path"
+        uri = maps.url(data.path)
+        if data.mode == "direct":
+            found[name] = Ready(data.path)
+            continue
+        try:
+            source = _source(studio, session, job, data, uri)
+        except (NotFound, Invalid) as cause:
+            raise type(cause)(cause.message, where=cause.where or where, hint=cause.hint) from cause
+        if not source.exists():
+            raise NotFound(f"Input '{name}': '{data.path[:200]}' is not there.", where=where)
+        found[name] = _shown(studio, engine, job, name, data, source, inside)
+    return found
+
+
+def place_of(studio: Studio, session: Session, job: Job, name: str, output: Output) -> Place:
+    """Where an output goes. The default is `<default datastore>/azureml/<job>/<output>/`."""
+    is_file = output.type == "uri_file"
+    default = f"azureml://datastores/{datastores.DEFAULT}/paths/azureml/{job.name}/{name}" + (f"/{name}" * is_file)
+    values = {"name": job.name, "output_name": name, "default_datastore": datastores.DEFAULT}
+    uri = _PLACEHOLDER.sub(lambda match: values[match[1]], output.path or default)
+    store, path = datastores.parse(uri, field=f"outputs.{name}.path")
+    target = _folder(studio, session, job, store) / path
+    if is_file and not path:
+        raise Invalid("The path of a file names the file.", where=f"outputs.{name}.path")
+    return Place(uri, target, is_file, collected=is_file or output.mode == "upload")
+
+
+def outputs(studio: Studio, engine: Engine, job: Job, places: Mapping[str, Place], inside: str) -> dict[str, Ready]:
+    """Folders exist before the command starts; of a file the folder exists and the file does not."""
+    found = {}
+    for name, place in places.items():
+        source = held(studio, job, name) if place.collected else place.target
+        source.mkdir(parents=True, exist_ok=True)
+        mount = Mount(source, f"{inside}/{name}")
+        seen = engine.seen(mount)
+        found[name] = Ready(f"{seen}/{place.target.name}" if place.is_file else seen, mount)
+    return found
+
+
+def held(studio: Studio, job: Job, name: str) -> Path:
+    """Where an output lies until the job's end, when it is not written in place."""
+    return studio.folders.run(job.id) / "named" / name
+
+
+def _source(studio: Studio, session: Session, job: Job, data: Data, uri: str) -> Path:
+    if uri.startswith(("http://", "https://")):
+        digest = hashlib.sha256(uri.encode()).hexdigest()
+        target = studio.folders.workspace(job.workspace_id) / "cache" / "urls" / digest / downloads.name_of(uri)
+        allowed = [host.strip() for host in studio.settings.allowed_url_hosts.split(",") if host.strip()]
+        fetched = downloads.fetch(uri, target, allowed_hosts=allowed)
+        return fetched if data.type == "uri_file" else fetched.parent
+    if uri.startswith("azureml://"):
+        store, path = datastores.parse(uri)
+        return _folder(studio, session, job, store) / path
+    if uri.startswith("azureml:"):
+        raise NotFound(f"Data asset '{uri[:200]}' was not found in this workspace.")
+    path_ = Path(uri.removeprefix("file://"))
+    if "://" in uri or not path_.is_absolute() or data.path == uri:
+        raise Invalid(
+            f"'{data.path[:200]}' cannot be read from here.",
+            hint="Upload it, name a datastore path or an http(s) URL, or map its URL in maps.yml.",
+        )
+    return path_
+
+
+def _folder(studio: Studio, session: Session, job: Job, store: str) -> Path:
+    row = session.exec(
+        select(Datastore).where(Datastore.workspace_id == job.workspace_id, Datastore.name == store)
+    ).one_or_none()
+    if row is None:
+        raise NotFound(f"Datastore '{store[:80]}' was not found.")
+    return datastores.folder(studio, row)
+
+
+def _shown(studio: Studio, engine: Engine, job: Job, name: str, data: Data, source: Path, inside: str) -> Ready:
+    is_download = data.mode in {"download", "eval_download"}
+    if is_download:
+        copy = studio.folders.run(job.id) / "inputs" / name
+        remove_tree(copy) if copy.is_dir() else None
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, copy, symlinks=True)
+        else:
+            copy.mkdir()
+            shutil.copyfile(source, copy / source.name)
+            source = copy / source.name
+        source = source if source.is_file() else copy
+    target = f"{inside}/INPUT_{name}" + (f"/{source.name}" if source.is_file() else "")
+    mount = Mount(source, target, read_only=not is_download, sorted=not is_download)
+    return Ready(engine.seen(mount), mount)
