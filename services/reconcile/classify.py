@@ -56,9 +56,7 @@ def verdict(found: Found | None, asked: Asked) -> Verdict:
     if asked.cancel_requested_at is not None:
         return Verdict(JobStatus.Canceled, "Canceled", _canceled(found, asked), "", code, at)
     if asked.timed_out:
-        return Verdict(
-            JobStatus.Failed, "Timeout", f"Exceeded limits.timeout = {asked.timeout} s.", "", code, at
-        )
+        return Verdict(JobStatus.Failed, "Timeout", f"Exceeded limits.timeout = {asked.timeout} s.", "", code, at)
     if found is None or (found.status == "dead" and code is None):
         message = "The container is gone: somebody removed it, or its host was restarted. Its exit code is not known."
         return Verdict(JobStatus.Failed, "ContainerLost", message, "", None, at)

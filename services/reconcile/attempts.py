@@ -1,0 +1,392 @@
+"""One job, one step after the other, by the row contract: what was decided is written before it is done.
+
+(1) Starting, attempt and name are committed, (2) the container is created or adopted by its labels, (3) its id is
+committed, (4) it is started, (5) Running is committed, (6) it ends, (7) Finalizing: outputs and logs are taken
+over, (8) the terminal status is committed, (9) the container is removed.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlmodel import update
+
+from services import environments, jobs, sessions
+from services.core import failpoints
+from services.core.errors import AtelierError, Conflict, EngineError, NotFound, Unavailable
+from services.core.states import TERMINAL, JobStatus
+from services.core.times import iso, now
+from services.engines.containers import ATTEMPT, INSTALL, Engine, Found, Image
+from services.engines.files import remove_tree
+from services.reconcile import builds, collect, data, launch, leases, recording
+from services.reconcile.classify import Asked, Verdict, verdict
+from services.reconcile.data import Ready
+from services.reconcile.plan import UNSTARTED, plan
+from services.specs.fields import size_of
+from services.specs.jobs import CommandJob
+from services.store.rows import Environment, Experiment, Job, Workspace
+from services.studio import SYSTEM, Studio
+
+log = logging.getLogger("atelier.worker")
+RETRY = timedelta(seconds=2)
+MOST_STEPS = 12
+_BAD_START = {"Unavailable": "", "NotFound": "InputNotFound", "Invalid": "InvalidJob"}
+
+
+@dataclass
+class Place:
+    """What the worker knows and one attempt needs."""
+
+    studio: Studio
+    engine: Engine
+    token: str
+    starts: threading.Semaphore
+    memory: Callable[[], int]
+    engine_started_at: Callable[[], datetime | None]
+    recorder: "recording.Recorder"
+    silent: Callable[[AtelierError], None]
+
+
+class Attempts:
+    """Thread-safe: a job is only ever stepped by one thread, and by one worker because of its lease."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.studio, self.engine = place.studio, place.engine
+
+    def step(self, job_id: str) -> None:
+        """Acts until there is nothing to do now."""
+        for _ in range(MOST_STEPS):
+            job = self._claimed(job_id)
+            if job is None:
+                return
+            try:
+                if not self._acted(job):
+                    return
+            except Unavailable as cause:
+                self.place.silent(cause)
+                self._later(job, cause)
+                return
+            except AtelierError as cause:
+                self._failed(job, _reason(cause), str(cause))
+            except Exception:
+                log.exception("Job %s could not be acted on", job.name)
+                self._failed(job, "InternalError", "The studio failed to run this job; its log says why.")
+
+    def _claimed(self, job_id: str) -> Job | None:
+        with self.studio.scope(SYSTEM, write=True) as scope:
+            job = scope.session.get(Job, job_id)
+            if job is None or job.collected_at is not None or not leases.claim(scope.session, job, self.place.token):
+                return None
+            scope.session.expunge(job)
+        failpoints.reach("after_claim")
+        return job
+
+    def _acted(self, job: Job) -> bool:
+        """One action; False when there is nothing left to do for now."""
+        found = self._found(job) if job.container_name and job.status not in UNSTARTED else None
+        action = plan(job, found, now())
+        match action.do:
+            case "wait":
+                return False
+            case "drop":
+                self._finalizing(job, verdict(None, self._asked(job)))
+            case "prepare":
+                return self._prepare(job)
+            case "launch":
+                self._launch(job)
+            case "start":
+                self._start(job, found.id if found else job.container_id)
+            case "running":
+                self._running(job, found)
+            case "stop":
+                self._stop(job, found, action.why)
+            case "finish":
+                self._finish(job, found)
+            case "collect":
+                return self._collect(job)
+        return True
+
+    def _found(self, job: Job) -> Found | None:
+        try:
+            found = self.engine.inspect(job.container_name)
+        except NotFound:
+            return None
+        labels = found.labels
+        is_ours = labels.get(INSTALL) == self.studio.install and labels.get(launch.JOB) == job.id
+        if not is_ours or labels.get(ATTEMPT) != str(job.attempt):
+            raise EngineError(f"A container named '{job.container_name}' exists and is not of this job.")
+        return found
+
+    def _prepare(self, job: Job) -> bool:
+        """Image, inputs and folders; then Starting. False while the image is being built."""
+        if job.status == JobStatus.Queued and not self._advance(job, JobStatus.Preparing, reason="Preparing"):
+            return False
+        run = launch.folders(self.studio, job)
+        image = self._image(job)
+        if image is None:
+            return False
+        spec = CommandJob.model_validate(job.spec)
+        with self.studio.scope(SYSTEM) as scope:
+            inputs, outputs, declared = self._data(scope.session, job, spec)
+        launch.fresh_copy(self.studio, job)
+        failpoints.reach("after_snapshot")
+        attempt = job.attempt + 1
+        resolved = {
+            **{key: value for key, value in job.resolved.items() if key != "ended"},
+            "command": launch.command(spec, inputs, outputs),
+            "inputs": {name: ready.value for name, ready in inputs.items()},
+            "outputs": declared,
+            "image": image.reference,
+            "digest": image.digest,
+        }
+        return run.is_dir() and self._advance(
+            job,
+            JobStatus.Starting,
+            reason="Starting the container",
+            attempt=attempt,
+            container_name=launch.container_name(job, attempt),
+            container_id="",
+            engine=self.engine.kind,
+            resolved=resolved,
+            not_before=None,
+        )
+
+    def _image(self, job: Job) -> Image | None:
+        with self.studio.scope(SYSTEM) as scope:
+            environment = scope.session.get(Environment, job.environment_id)
+        if environment is None:
+            raise NotFound("The job's environment is not there any more.")
+        wish = environments.wish(self.studio, environment)
+        image = self.engine.image(wish)
+        if image is None:
+            build = builds.wanted(self.studio, self.engine.kind, environment, job)
+            if build.status == "Failed":
+                raise builds.failure(build)
+            builds.show(self.studio, build, job)
+            return None
+        if job.build_id is None:
+            builds.noted(self.studio, self.engine.kind, environment, job, image)
+        return image
+
+    def _data(
+        self, session: Any, job: Job, spec: CommandJob
+    ) -> tuple[dict[str, Ready], dict[str, Ready], dict[str, Any]]:
+        maps, inside = environments.image_map(self.studio), launch.data_folder(job)
+        inputs = data.inputs(self.studio, session, self.engine, job, spec, maps, inside)
+        places = {name: data.place_of(self.studio, session, job, name, output) for name, output in spec.outputs.items()}
+        declared = {
+            name: {
+                "path": place.uri,
+                "type": spec.outputs[name].type,
+                "mode": spec.outputs[name].mode or "rw_mount",
+                "collected": place.collected,
+                "target": str(place.target),
+            }
+            for name, place in places.items()
+        }
+        return inputs, data.outputs(self.studio, self.engine, job, places, inside), declared
+
+    def _launch(self, job: Job) -> None:
+        with self.place.starts:
+            self.place.recorder.record(job.id)
+            launch.folders(self.studio, job)
+            launch.fresh_copy(self.studio, job)
+            spec = CommandJob.model_validate(job.spec)
+            with self.studio.scope(SYSTEM, write=True) as scope:
+                inputs, outputs, _ = self._data(scope.session, job, spec)
+                workspace = scope.session.get(Workspace, job.workspace_id)
+                if workspace is None:
+                    raise NotFound("The job's workspace is not there any more.")
+                tracking = self._tracking(scope.session, job)
+            wish = launch.container(
+                self.studio,
+                self.engine,
+                job,
+                workspace,
+                spec,
+                image=job.resolved["image"],
+                memory=self.place.memory(),
+                inputs=inputs,
+                outputs=outputs,
+                tracking=tracking,
+            )
+            try:
+                container_id = self.engine.create(wish)
+            except Conflict:
+                found = self._found(job)
+                if found is None:
+                    raise
+                container_id = found.id
+            failpoints.reach("after_create")
+            self._start(job, container_id)
+
+    def _tracking(self, session: Any, job: Job) -> launch.Tracking:
+        from_row = session.get(Experiment, job.experiment_id)
+        principal = recording.submitter(session, job)
+        token = sessions.issue_job_token(
+            session, principal_id=principal.id, workspace_id=job.workspace_id, job_id=job.id
+        )
+        gateway = self.studio.fact("gateway")
+        url = str(gateway.value["url"]) if gateway else self.studio.settings.public_url
+        return launch.Tracking(f"{url.rstrip('/')}/mlflow", token, from_row.name if from_row else job.experiment_name)
+
+    def _start(self, job: Job, container_id: str) -> None:
+        if job.container_id != container_id:
+            with self.studio.scope(SYSTEM, write=True) as scope:
+                self._set(scope.session, job, container_id=container_id)
+        failpoints.reach("after_id")
+        try:
+            self.engine.start(container_id)
+        except Unavailable:
+            raise
+        except EngineError as cause:
+            self._finish(job, replace(self._required(job), error=str(cause.__cause__ or cause)))
+            return
+        failpoints.reach("after_start")
+        self._running(job, self._required(job))
+
+    def _required(self, job: Job) -> Found:
+        found = self._found(job)
+        if found is None:
+            raise NotFound("The container is gone.")
+        return found
+
+    def _running(self, job: Job, found: Found | None) -> None:
+        facts: dict[str, Any] = {"container_id": found.id} if found else {}
+        if found and job.started_at is None:
+            facts["started_at"] = found.started_at
+        self._advance(job, JobStatus.Running, **facts)
+
+    def _stop(self, job: Job, found: Found | None, why: str) -> None:
+        failpoints.reach("before_stop")
+        if why == "timeout":
+            with self.studio.scope(SYSTEM, write=True) as scope:
+                self._set(scope.session, job, desired="timeout")
+                jobs.emit_for(scope, job, "The job exceeded its time limit and is being stopped", reason="Timeout")
+        elif job.status != JobStatus.CancelRequested and job.desired == "cancel":
+            if not self._advance(job, JobStatus.CancelRequested, reason="Stopping"):
+                return
+        if found is not None:
+            self.engine.stop(found.id, grace=self.studio.settings.stop_grace)
+        failpoints.reach("after_stop")
+
+    def _finish(self, job: Job, found: Found | None) -> None:
+        self._finalizing(job, verdict(found, self._asked(job)), found)
+
+    def _finalizing(self, job: Job, ended: Verdict, found: Found | None = None) -> None:
+        """The verdict is kept in the row: it must outlive the container."""
+        at = max(filter(None, (ended.finished_at, job.started_at)), default=now())
+        if found is not None and found.started_at and job.started_at is None:
+            job.started_at = found.started_at
+        told = {
+            "status": str(ended.status),
+            "reason": ended.reason,
+            "message": ended.message,
+            "warning": ended.warning,
+            "finished_at": iso(at),
+        }
+        self._advance(
+            job,
+            JobStatus.Finalizing,
+            reason="Collecting outputs and logs",
+            exit_code=ended.exit_code,
+            started_at=job.started_at,
+            finished_at=at,
+            resolved={**job.resolved, "ended": told},
+            not_before=None,
+        )
+        failpoints.reach("after_finalizing")
+
+    def _collect(self, job: Job) -> bool:
+        """Takes everything over, ends the run, then says how it ended; then nothing is left on the engine."""
+        ended = job.resolved["ended"]
+        said = collect.outputs(self.studio, job)
+        root, warning = self.place.recorder.root(job)
+        if root is not None:
+            said += collect.run_files(self.studio, job, root)
+            failpoints.reach("after_outputs")
+            self.place.recorder.end(job, ended["status"])
+        warnings = [text for text in (ended["warning"], warning, *said) if text]
+        with self.studio.scope(SYSTEM, write=True) as scope:
+            done = jobs.advance(
+                scope,
+                job,
+                JobStatus(ended["status"]),
+                reason=ended["reason"],
+                message=ended["message"],
+                warning=" ".join(warnings)[:2000],
+                collected_at=now(),
+            )
+            sessions.revoke_job_tokens(scope.session, job.id)
+        if done:
+            failpoints.reach("after_terminal")
+            self.clean(job, keep_files=root is None)
+        return False
+
+    def clean(self, job: Job, *, keep_files: bool = False) -> None:
+        """Nothing of an ended job stays on the engine or in the run folder."""
+        if job.container_name:
+            self.engine.remove(job.container_name)
+        run = self.studio.folders.run(job.id)
+        if keep_files:
+            (run / "variables").unlink(missing_ok=True)
+        elif run.exists():
+            remove_tree(run)
+
+    def _asked(self, job: Job) -> Asked:
+        spec = CommandJob.model_validate(job.spec)
+        memory = spec.resources.memory or self.studio.settings.job_memory
+        return Asked(
+            canceled_by=job.canceled_by,
+            cancel_requested_at=job.cancel_requested_at,
+            timed_out=job.desired == "timeout",
+            timeout=spec.limits.timeout,
+            started_at=job.started_at,
+            memory=size_of(memory) if memory else None,
+            engine_started_at=self.place.engine_started_at(),
+            log_tail=recording.tail(self.studio, job),
+        )
+
+    def _failed(self, job: Job, reason: str, message: str) -> None:
+        with self.studio.scope(SYSTEM) as scope:
+            current = scope.session.get(Job, job.id)
+        if current is None or current.status in TERMINAL or current.status == JobStatus.Finalizing:
+            self._later(job, EngineError(message))
+            return
+        self._finalizing(current, Verdict(JobStatus.Failed, reason, message))
+
+    def _later(self, job: Job, cause: AtelierError) -> None:
+        """Tried again soon; the person sees why it waits."""
+        with self.studio.scope(SYSTEM, write=True) as scope:
+            self._set(scope.session, job, not_before=now() + RETRY, reason=cause.message[:500])
+
+    def _advance(self, job: Job, new: JobStatus, **facts: Any) -> bool:
+        reason = facts.pop("reason", "")
+        with self.studio.scope(SYSTEM, write=True) as scope:
+            row = scope.session.get(Job, job.id)
+            if row is None or row.status != job.status or row.lock_token != self.place.token:
+                return False
+            done = jobs.advance(scope, row, new, reason=reason, **facts)
+            if done:
+                for field in Job.model_fields:
+                    setattr(job, field, getattr(row, field))
+            return done
+
+    def _set(self, session: Any, job: Job, **values: Any) -> None:
+        """Columns that are no status; refused when the lease is another's."""
+        done = session.connection().execute(
+            update(Job).where(Job.id == job.id, Job.lock_token == self.place.token).values(**values)  # type: ignore[arg-type]
+        )
+        if done.rowcount == 1:
+            for field, value in values.items():
+                setattr(job, field, value)
+
+
+def _reason(cause: AtelierError) -> str:
+    if type(cause) is EngineError:
+        return "StartError"
+    return _BAD_START.get(cause.code, cause.code)

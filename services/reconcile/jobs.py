@@ -1,0 +1,173 @@
+"""Jobs: which of them need a step now. One look costs a question to the database, a full one also the engine."""
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from datetime import datetime, timedelta
+
+from sqlmodel import col, select
+
+from services import jobs
+from services.core.errors import AtelierError, NotFound
+from services.core.states import ACTIVE, JobStatus
+from services.core.times import now
+from services.engines.containers import Found
+from services.reconcile import leases
+from services.reconcile.attempts import Attempts, Place
+from services.reconcile.builds import WAITING
+from services.reconcile.launch import JOB
+from services.reconcile.plan import UNSTARTED, is_overdue, plan
+from services.store.rows import Build, Job
+from services.studio import SYSTEM, Scope
+
+log = logging.getLogger("atelier.worker")
+ORPHAN_GRACE = timedelta(seconds=60)
+_QUEUED = (JobStatus.Queued, JobStatus.NotStarted)
+
+
+class Jobs:
+    """`place_for` is how many jobs may be under way at once."""
+
+    def __init__(self, place: Place, pool: Executor, places: Callable[[], int]) -> None:
+        self.place, self.attempts, self._pool, self._places = place, Attempts(place), pool, places
+        self._busy: dict[str, Future[None]] = {}
+        self._ended: set[str] = set()
+
+    def ended(self, job_id: str) -> None:
+        """The engine says that a container of this job ended."""
+        self._ended.add(job_id)
+
+    def look(self) -> None:
+        """Steps whatever the rows alone say; the engine is not asked."""
+        self._busy = {id_: future for id_, future in self._busy.items() if not future.done()}
+        at = now()
+        with self.place.studio.scope(SYSTEM) as scope:
+            rows = _live(scope)
+            building = set(scope.session.exec(select(Build.id).where(col(Build.status).in_(WAITING))))
+        free = self._places() - sum(1 for job in rows if job.status not in _QUEUED)
+        waiting = []
+        for job in rows:
+            if job.id in self._busy:
+                continue
+            if job.status in _QUEUED and job.desired == "run":
+                free -= 1
+                if free < 0:
+                    waiting.append(job)
+                    continue
+            if self._needs_a_step(job, building, at):
+                self._step(job.id)
+        self._say_that_they_wait(waiting)
+
+    def look_at_all(self) -> None:
+        """Compares every live row with its container, then sweeps what belongs to none."""
+        found = {one.name: one for one in self.place.engine.found({"atelier.kind": "job"})}
+        with self.place.studio.scope(SYSTEM) as scope:
+            rows = _live(scope)
+        for job in rows:
+            if job.id in self._busy or job.status in UNSTARTED:
+                continue
+            if plan(job, found.get(job.container_name), now()).do != "wait":
+                self._step(job.id)
+        self._sweep(found)
+
+    def silent(self, since: str) -> None:
+        """Running jobs cannot be seen while the engine is silent; nothing is said of how they end."""
+        with self.place.studio.scope(SYSTEM, write=True) as scope:
+            for job in _live(scope):
+                if job.status == JobStatus.Running and job.lock_token == self.place.token:
+                    jobs.advance(
+                        scope,
+                        job,
+                        JobStatus.NotResponding,
+                        reason=f"The engine does not answer since {since}; this will resume",
+                    )
+
+    def settle(self, seconds: float) -> None:
+        """Waits for what is under way, for a stop in good order."""
+        until = now() + timedelta(seconds=seconds)
+        for future in self._busy.values():
+            try:
+                future.exception(timeout=max(0.0, (until - now()).total_seconds()))
+            except TimeoutError:
+                return
+
+    def _needs_a_step(self, job: Job, building: set[str], at: datetime) -> bool:
+        if job.lock_token not in {"", self.place.token} and not _free(job):
+            return False
+        if job.not_before is not None and job.not_before > at and job.desired == "run":
+            return False
+        if job.status in UNSTARTED:
+            return job.desired != "run" or job.build_id not in building
+        if job.status in {JobStatus.Starting, JobStatus.Finalizing, JobStatus.CancelRequested}:
+            return True
+        if job.id in self._ended:
+            self._ended.discard(job.id)
+            return True
+        return job.desired != "run" or is_overdue(job, at)
+
+    def _step(self, job_id: str) -> None:
+        self._ended.discard(job_id)
+        self._busy[job_id] = self._pool.submit(self._stepped, job_id)
+
+    def _stepped(self, job_id: str) -> None:
+        try:
+            self.attempts.step(job_id)
+        except AtelierError as cause:
+            log.warning("Job %s: %s", job_id, cause)
+        except Exception:
+            log.exception("Job %s could not be stepped", job_id)
+
+    def _say_that_they_wait(self, waiting: list[Job]) -> None:
+        text = f"Waiting for a place: {self._places()} jobs are under way"
+        late = [job for job in waiting if job.reason != text]
+        if not late:
+            return
+        with self.place.studio.scope(SYSTEM, write=True) as scope:
+            for job in late:
+                row = scope.session.get(Job, job.id)
+                if row is not None and row.status in _QUEUED:
+                    row.reason = text
+                    scope.session.add(row)
+
+    def _sweep(self, found: dict[str, Found]) -> None:
+        """What no live row wants: an ended job's at once, an unknown one after a grace."""
+        ids = {one.labels.get(JOB, "") for one in found.values()}
+        with self.place.studio.scope(SYSTEM) as scope:
+            rows = {row.id: row for row in scope.session.exec(select(Job).where(col(Job.id).in_(ids)))}
+        for name, one in found.items():
+            job = rows.get(one.labels.get(JOB, ""))
+            if job is not None and (job.id in self._busy or job.collected_at is None):
+                if job.container_name == name or job.status in UNSTARTED:
+                    continue
+            try:
+                self._swept(one, job)
+            except NotFound:
+                continue
+
+    def _swept(self, one: Found, job: Job | None) -> None:
+        started = one.started_at or one.finished_at
+        if job is None and started is not None and started > now() - ORPHAN_GRACE:
+            return
+        if job is None:
+            log.warning("Container %s belongs to no job; it is stopped and removed", one.name)
+        elif job.collected_at is not None and job.container_name == one.name:
+            self.attempts.clean(job)
+            return
+        if one.status == "running":
+            self.place.engine.stop(one.id, grace=self.place.studio.settings.stop_grace)
+        self.place.engine.remove(one.id)
+
+
+def _live(scope: Scope) -> list[Job]:
+    """Those that are not over, oldest first."""
+    return list(
+        scope.session.exec(
+            select(Job)
+            .where(col(Job.collected_at).is_(None), col(Job.status).in_([str(status) for status in ACTIVE]))
+            .order_by(col(Job.created_at), col(Job.id))
+        )
+    )
+
+
+def _free(job: Job) -> bool:
+    return job.lock_expires_at is None or job.lock_expires_at < now() or leases.is_gone(job.lock_token)

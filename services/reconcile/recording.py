@@ -1,0 +1,146 @@
+"""A job's run in MLflow: made beside the start of its container, ended with it; MLflow may be away meanwhile."""
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import Executor
+from datetime import datetime, timedelta
+from pathlib import Path
+from threading import Lock
+
+from sqlmodel import Session, select
+
+from services import artifacts, logs, metrics
+from services.core.errors import AtelierError, NotFound, Unavailable
+from services.core.states import JobStatus
+from services.core.times import now
+from services.engines.tracking import Tracking
+from services.store.rows import Experiment, Job, Principal
+from services.studio import SYSTEM, Studio
+
+log = logging.getLogger("atelier.worker")
+PATIENCE = timedelta(minutes=5)
+TAIL = 20
+_ENDS = {JobStatus.Completed: "FINISHED", JobStatus.Failed: "FAILED", JobStatus.Canceled: "KILLED"}
+
+
+class Recorder:
+    """`tracking` answers the client, or None while no tracking server was ever started."""
+
+    def __init__(self, studio: Studio, tracking: Callable[[], Tracking | None], pool: Executor) -> None:
+        self.studio, self._tracking, self._pool = studio, tracking, pool
+        self._lock = Lock()
+        self._ready: set[str] = set()
+
+    def record(self, job_id: str) -> None:
+        """Makes the run soon, in the background; what fails now is done at the job's end."""
+        self._pool.submit(self._recorded, job_id)
+
+    def root(self, job: Job) -> tuple[Path | None, str]:
+        """The run's artifact folder, and a warning when there will be none.
+
+        Raises Unavailable while MLflow may still come back.
+        """
+        try:
+            run_id, experiment_id = self._ensured(job.id)
+        except Unavailable:
+            if job.finished_at and now() > job.finished_at + PATIENCE:
+                return None, "MLflow did not answer: the run is not recorded there, its files stay with the job."
+            raise
+        return artifacts.run_root(self.studio, job.workspace_id, experiment_id, run_id), ""
+
+    def end(self, job: Job, status: str) -> None:
+        """Ends the run once and brings its history in line with MLflow's."""
+        tracking = self._required()
+        with self.studio.scope(SYSTEM) as scope:
+            row = scope.session.get(Job, job.id)
+            run_id = row.run_id if row else None
+        if run_id is None:
+            return
+        name = artifacts.mlflow_workspace(job.workspace_id)
+        ended = job.finished_at or now()
+        tracking.end_run(name, run_id, _ENDS[JobStatus(status)], int(ended.timestamp() * 1000))
+        try:
+            metrics.heal(self.studio, tracking, job.workspace_id, run_id)
+        except Unavailable:
+            raise
+        except AtelierError:
+            log.exception("The history of run %s could not be compared with MLflow", run_id)
+
+    def _recorded(self, job_id: str) -> None:
+        try:
+            self._ensured(job_id)
+        except AtelierError as cause:
+            log.info("The run of job %s is made later: %s", job_id, cause)
+        except Exception:
+            log.exception("The run of job %s could not be made", job_id)
+
+    def _ensured(self, job_id: str) -> tuple[str, str]:
+        """Run id and MLflow's experiment id."""
+        with self._lock:
+            return self._made(job_id)
+
+    def _made(self, job_id: str) -> tuple[str, str]:
+        with self.studio.scope(SYSTEM) as scope:
+            job = scope.session.get(Job, job_id)
+            experiment = scope.session.get(Experiment, job.experiment_id) if job else None
+        if job is None or experiment is None:
+            raise NotFound("The job is not there any more.")
+        if job.run_id and experiment.mlflow_id:
+            return job.run_id, experiment.mlflow_id
+        tracking = self._required()
+        name = artifacts.mlflow_workspace(job.workspace_id)
+        if name not in self._ready:
+            tracking.ensure_workspace(name)
+            self._ready.add(name)
+        experiment_id = experiment.mlflow_id or tracking.ensure_experiment(name, experiment.name)
+        run_id = tracking.ensure_run(
+            name,
+            experiment_id,
+            job_id=job.id,
+            name=job.display_name or job.name,
+            user=job.created_by,
+            start_time=_milliseconds(job.started_at or job.created_at),
+            tags={"atelier.name": job.name, **job.tags},
+        )
+        self._note(job, run_id, experiment_id)
+        return run_id, experiment_id
+
+    def _note(self, job: Job, run_id: str, experiment_id: str) -> None:
+        with self.studio.scope(SYSTEM, write=True) as scope:
+            experiment = scope.session.get(Experiment, job.experiment_id)
+            row = scope.session.get(Job, job.id)
+            if experiment is None or row is None:
+                return
+            experiment.mlflow_id, row.run_id = experiment_id, run_id
+            scope.session.add_all((experiment, row))
+            metrics.note_run(scope, job, run_id, _milliseconds(job.started_at or job.created_at))
+
+    def _required(self) -> Tracking:
+        tracking = self._tracking()
+        if tracking is None:
+            raise Unavailable("Tracking has not started yet.")
+        return tracking
+
+
+def submitter(session: Session, job: Job) -> Principal:
+    """Whose job it is: it may do what they may. Raises NotFound when they are gone."""
+    found = session.exec(select(Principal).where(Principal.name == job.created_by)).one_or_none()
+    if found is None:
+        raise NotFound(f"'{job.created_by}', who submitted the job, is not there any more.")
+    return found
+
+
+def tail(studio: Studio, job: Job) -> list[str]:
+    """The last lines of its log, as they may be shown."""
+    path = studio.folders.run(job.id) / "user_logs" / "std_log.txt"
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - (16 << 10)))
+            raw = file.read()
+    except OSError:
+        return []
+    return logs.redacted(raw, logs.secrets_of(job), 0, len(raw)).decode("utf-8", "replace").splitlines()[-TAIL:]
+
+
+def _milliseconds(at: datetime) -> int:
+    return int(at.timestamp() * 1000)

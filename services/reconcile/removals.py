@@ -1,0 +1,138 @@
+"""What people gave up: deleted jobs and purged workspaces leave the engine, the disk, MLflow and the tables."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from sqlalchemy import inspect
+from sqlmodel import Session, SQLModel, col, delete, select
+
+from services import artifacts
+from services.core.errors import AtelierError, Unavailable
+from services.core.states import TERMINAL
+from services.core.times import now
+from services.engines.containers import Engine
+from services.engines.files import remove_tree
+from services.engines.tracking import Tracking
+from services.store import metrics as summaries
+from services.store.rows import Event, Job, RoleAssignment, Workspace
+from services.studio import SYSTEM, Studio
+from services.workspaces import KEPT
+
+log = logging.getLogger("atelier.worker")
+
+
+class Removals:
+    """Every step may be repeated; the row goes last, so that nothing is forgotten half-way."""
+
+    def __init__(self, studio: Studio, engine: Engine, tracking: Callable[[], Tracking | None]) -> None:
+        self.studio, self.engine, self._tracking = studio, engine, tracking
+
+    def look(self) -> None:
+        """Removes what is due; what cannot be removed now is tried again at the next look."""
+        with self.studio.scope(SYSTEM) as scope:
+            deleted = scope.session.exec(
+                select(Job).where(col(Job.deleted_at).is_not(None), col(Job.collected_at).is_not(None))
+            ).all()
+            old = now() - KEPT
+            purged = scope.session.exec(
+                select(Workspace).where(col(Workspace.purge_at).is_not(None) | (col(Workspace.deleted_at) < old))
+            ).all()
+        for job in deleted:
+            self._tried(f"job {job.name}", lambda job=job: self._job(job))  # type: ignore[misc]
+        for workspace in purged:
+            self._tried(f"workspace {workspace.name}", lambda row=workspace: self._workspace(row))  # type: ignore[misc]
+
+    def _tried(self, what: str, remove: Callable[[], None]) -> None:
+        try:
+            remove()
+        except AtelierError as cause:
+            log.info("%s cannot be removed yet: %s", what, cause)
+
+    def _job(self, job: Job) -> None:
+        if job.container_name:
+            self.engine.remove(job.container_name)
+        if job.run_id:
+            self._required().delete_run(artifacts.mlflow_workspace(job.workspace_id), job.run_id)
+            self.studio.history.drop(job.run_id)
+        with self.studio.scope(SYSTEM) as scope:
+            places = artifacts.roots(scope, job)
+        for place in places:
+            _removed(place)
+        for declared in job.resolved.get("outputs", {}).values():
+            if f"/azureml/{job.name}/" in str(declared.get("target", "")):
+                _removed(Path(declared["target"]))
+        with self.studio.scope(SYSTEM, write=True) as scope:
+            if job.run_id:
+                summaries.remove_run(scope.session, job.run_id)
+            scope.session.connection().execute(delete(Job).where(col(Job.id) == job.id))
+
+    def _workspace(self, workspace: Workspace) -> None:
+        with self.studio.scope(SYSTEM, write=True) as scope:
+            jobs = scope.session.exec(select(Job).where(Job.workspace_id == workspace.id)).all()
+            live = [job for job in jobs if job.status not in TERMINAL or job.collected_at is None]
+            for job in live:
+                if job.desired != "cancel":
+                    job.desired, job.canceled_by, job.cancel_requested_at = "cancel", SYSTEM.name, now()
+                    scope.session.add(job)
+        if live:
+            return
+        for job in jobs:
+            if job.container_name:
+                self.engine.remove(job.container_name)
+            if job.run_id:
+                self.studio.history.drop(job.run_id)
+            _removed(self.studio.folders.run(job.id))
+        name = artifacts.mlflow_workspace(workspace.id)
+        self._required().delete_workspace(name)
+        _removed(self.studio.folders.artifacts / "workspaces" / name)
+        _removed(self.studio.folders.workspace(workspace.id))
+        with self.studio.scope(SYSTEM, write=True) as scope:
+            for job in jobs:
+                if job.run_id:
+                    summaries.remove_run(scope.session, job.run_id)
+            _forget(scope.session, workspace.id)
+            scope.session.add(
+                Event(
+                    principal=SYSTEM.name,
+                    workspace_id=None,
+                    kind="workspace",
+                    name=workspace.name,
+                    message=f"Workspace '{workspace.name}' was purged",
+                )
+            )
+        self.engine.sweep(self._groups())
+
+    def _groups(self) -> list[str]:
+        """Workspace and person of every job that may still start here."""
+        with self.studio.scope(SYSTEM) as scope:
+            rows = scope.session.exec(
+                select(Job.workspace_id, Job.created_by).where(col(Job.collected_at).is_(None)).distinct()
+            )
+            return [f"{workspace}/{person}" for workspace, person in rows]
+
+    def _required(self) -> Tracking:
+        tracking = self._tracking()
+        if tracking is None:
+            raise Unavailable("Tracking has not started yet.")
+        return tracking
+
+
+def _forget(session: Session, workspace_id: str) -> None:
+    """Every row of every table that names the workspace."""
+    runs = select(summaries.Run.run_id).where(summaries.Run.workspace_id == workspace_id)
+    for table in (summaries.Metric, summaries.Param, summaries.Tag):
+        session.connection().execute(delete(table).where(col(table.run_id).in_(runs)))
+    for mapper in SQLModel._sa_registry.mappers:
+        kind = mapper.class_
+        if "workspace_id" in inspect(kind).columns:
+            session.connection().execute(delete(kind).where(kind.workspace_id == workspace_id))
+    session.connection().execute(delete(RoleAssignment).where(col(RoleAssignment.scope) == workspace_id))
+    session.connection().execute(delete(Workspace).where(col(Workspace.id) == workspace_id))
+
+
+def _removed(path: Path) -> None:
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    elif path.is_dir():
+        remove_tree(path)
