@@ -76,22 +76,23 @@ def _by_union(errors: list[ErrorDetails]) -> dict[tuple[int | str, ...], list[Er
     groups: dict[tuple[int | str, ...], list[ErrorDetails]] = {}
     for error in errors:
         loc = error["loc"]
-        at = next((index for index, part in enumerate(loc) if _is_branch(part)), None)
+        within = loc[:-1] if _is_key(error) else loc  # a misspelt key may look like a branch
+        at = next((index for index, part in enumerate(within) if _is_branch(part)), None)
         groups.setdefault(loc if at is None else loc[:at], []).append(error)
     return groups
 
 
 def _is_wrong_kind(found: list[ErrorDetails]) -> bool:
     """The branch did not even look inside."""
-    return all(_is_branch(error["loc"][-1]) for error in found if error["loc"])
+    return all(error["type"].endswith("_type") and _is_branch(error["loc"][-1]) for error in found if error["loc"])
 
 
 def _told(error: ErrorDetails, model: type[BaseModel], source: Source | None) -> tuple[str, str]:
-    path = _names(error["loc"])
+    path = _names(error["loc"][:-1]) + [str(error["loc"][-1])] if _is_key(error) else _names(error["loc"])
     field = ".".join(path)
     line = source.line(path) if source else None
     where = source.where(path) if source else field
-    if error["type"] == "extra_forbidden":
+    if _is_key(error):
         at = f" (line {line})" if line else ""
         return where, f"Unknown field '{field}'{at}.{nearest(path[-1], _fields(model, path[:-1]))}"
     if error["type"] in {"value_error", "assertion_error"}:
@@ -122,10 +123,24 @@ def _names(loc: tuple[int | str, ...]) -> list[str]:
     return [str(part) for part in loc if not _is_branch(part)]
 
 
+def _is_key(error: ErrorDetails) -> bool:
+    return error["type"] == "extra_forbidden"
+
+
 def _is_branch(part: int | str) -> bool:
+    """Pydantic names the branches of a union by type or class in between the fields."""
     return isinstance(part, str) and (
-        part[:1].isupper() or part in {"str", "int", "float", "bool", "dict", "none"} or "[" in part
+        part in {"str", "int", "float", "bool", "dict", "none"} or "[" in part or part in _classes()
     )
+
+
+def _classes() -> frozenset[str]:
+    todo, found = [BaseModel], set[str]()
+    while todo:
+        kinds = todo.pop().__subclasses__()
+        todo += kinds
+        found |= {kind.__name__ for kind in kinds if kind.__module__.startswith("services.specs")}
+    return frozenset(found)
 
 
 def _fields(model: type[BaseModel], path: Sequence[str]) -> list[str]:
