@@ -1,9 +1,12 @@
 """The cast and the stage: Ada owns, Ben works, Cleo looks, Dan is outside; on SQLite and on PostgreSQL."""
 
+import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -15,6 +18,7 @@ import pytest
 from filelock import FileLock
 
 from services import workspaces
+from services.engines import tracking
 from services.specs.workspaces import Workspace as WorkspaceSpec
 from services.store import migrate
 from services.store.rows import Principal, RoleAssignment, Workspace
@@ -154,3 +158,35 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> P
 def once(shared_folder: Path) -> Callable[[str], FileLock]:
     """A lock among the parallel test processes of a run."""
     return lambda name: FileLock(shared_folder / f"{name}.lock")
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(shared_folder: Path, once: Callable[[str], FileLock]) -> Iterator[str]:
+    """One real MLflow server for all parallel test processes; each makes workspaces of its own."""
+    note, users = shared_folder / "mlflow.json", shared_folder / "mlflow-users"
+    users.mkdir(exist_ok=True)
+    with once("mlflow"):
+        (users / str(os.getpid())).touch()
+        if not note.exists():
+            home, port = shared_folder / "mlflow", free_port()
+            home.mkdir()
+            arguments, settings = tracking.command(home, port)
+            with (home / "log").open("wb") as log:
+                process = subprocess.Popen(
+                    arguments, env={**os.environ, **settings}, stdout=log, stderr=log, start_new_session=True
+                )
+            client = tracking.HttpTracking(f"http://127.0.0.1:{port}")
+            until = time.monotonic() + 90
+            while not client.answers():
+                assert process.poll() is None, (home / "log").read_text()[-2000:]
+                assert time.monotonic() < until, "MLflow did not start"
+                time.sleep(0.2)
+            note.write_text(json.dumps({"url": client.url, "pid": process.pid}))
+    said = json.loads(note.read_text())
+    yield said["url"]
+    with once("mlflow"):
+        (users / str(os.getpid())).unlink()
+        if not any(users.iterdir()):
+            os.killpg(said["pid"], signal.SIGTERM)
+            note.unlink()
+            shutil.rmtree(shared_folder / "mlflow", ignore_errors=True)

@@ -70,7 +70,11 @@ def test_a_reader_sees_the_buttons_disabled_with_the_reason(lived: Stage, opened
 
 
 def test_hostile_words_stay_text_on_every_screen(lived: Stage, opened: Opened) -> None:
-    for screen, parameters in (("home", {}), ("job", {"job": "brave_otter_000003"}), ("job", {"job": "brave_otter_000003", "tab": "outputs"})):
+    for screen, parameters in (
+        ("home", {}),
+        ("job", {"job": "brave_otter_000003"}),
+        ("job", {"job": "brave_otter_000003", "tab": "outputs"}),
+    ):
         test = opened(screen, **parameters)
         words = "\n".join(str(element.proto.body) for element in test.get("html"))
         assert "<img" not in words

@@ -46,7 +46,10 @@ def read(text: str | bytes) -> CommandJob:
         (GOOD.replace("python:3.11", "x:" + "t" * 300), "not a valid image reference"),
         (GOOD.replace("python:3.11", "Upper/Case:1"), "not a valid image reference"),
         (GOOD.replace("python:3.11", "a@sha256:12"), "not a valid image reference"),
-        (GOOD.replace("echo hi", "echo ${{inputs.x}}") + "inputs:\n  a: 1\n  b: 2\n", "Unknown input 'x'. Defined: a, b"),
+        (
+            GOOD.replace("echo hi", "echo ${{inputs.x}}") + "inputs:\n  a: 1\n  b: 2\n",
+            "Unknown input 'x'. Defined: a, b",
+        ),
         (GOOD.replace("echo hi", "echo ${{inputs.x"), "not closed"),
         (GOOD.replace("echo hi", "echo ${{ ${{inputs.x}} }}"), "not closed"),
         (GOOD.replace("echo hi", "echo ${{parent.inputs.x}}"), "steps of a pipeline"),

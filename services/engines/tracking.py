@@ -1,0 +1,356 @@
+"""MLflow, spoken to over its REST interface: runs are made and ended here, and read back to be compared.
+
+A studio workspace is an MLflow workspace of its own; its name travels in a header that clients cannot set.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import httpx
+
+from services.core.errors import Conflict, EngineError, NotFound, Unavailable
+
+WORKSPACE_HEADER = "X-MLFLOW-WORKSPACE"
+PREFIX = "/mlflow"
+JOB_TAG = "atelier.job"
+SECONDS = 20
+PAGE = 25_000
+
+
+@dataclass(frozen=True)
+class Logged:
+    """One point as MLflow keeps it; `time` in milliseconds."""
+
+    value: float
+    time: int
+    step: int
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """A run as MLflow tells it. `metrics` are the latest values; times in milliseconds."""
+
+    run_id: str
+    experiment_id: str
+    name: str
+    status: str
+    start_time: int | None
+    end_time: int | None
+    user: str = ""
+    lifecycle_stage: str = "active"
+    metrics: Mapping[str, Logged] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+class Tracking(Protocol):
+    """`workspace` is MLflow's name of it. Every call raises Unavailable when MLflow is silent."""
+
+    def answers(self) -> bool: ...
+
+    def ensure_workspace(self, workspace: str) -> None: ...
+
+    def ensure_experiment(self, workspace: str, name: str) -> str:
+        """The experiment's id; one that was deleted is restored."""
+        ...
+
+    def ensure_run(
+        self,
+        workspace: str,
+        experiment_id: str,
+        *,
+        job_id: str,
+        name: str,
+        user: str,
+        start_time: int,
+        tags: Mapping[str, str],
+    ) -> str:
+        """The run of a job: found by its tag, else made."""
+        ...
+
+    def end_run(self, workspace: str, run_id: str, status: str, end_time: int) -> None:
+        """`status` is FINISHED, FAILED or KILLED; may be repeated."""
+        ...
+
+    def run(self, workspace: str, run_id: str) -> RunFacts:
+        """Raises NotFound."""
+        ...
+
+    def children(self, workspace: str, experiment_id: str, run_id: str) -> list[RunFacts]:
+        """Runs that name this one as their parent."""
+        ...
+
+    def history(self, workspace: str, run_id: str, key: str) -> list[Logged]:
+        """Every point of one metric, in MLflow's order."""
+        ...
+
+    def delete_run(self, workspace: str, run_id: str) -> None:
+        """No-op when it is gone."""
+        ...
+
+    def delete_workspace(self, workspace: str) -> None:
+        """With all it holds; no-op when it is gone."""
+        ...
+
+
+class HttpTracking:
+    """A client of the tracking server at `url` (without the prefix)."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        self._client = httpx.Client(base_url=f"{self.url}{PREFIX}", timeout=SECONDS, trust_env=False)
+
+    def answers(self) -> bool:
+        try:
+            return self._client.get("/health", timeout=2).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def ensure_workspace(self, workspace: str) -> None:
+        try:
+            self._asked("POST", "/api/3.0/mlflow/workspaces", workspace=None, json={"name": workspace})
+        except Conflict:
+            return
+
+    def ensure_experiment(self, workspace: str, name: str) -> str:
+        try:
+            found = self._asked(
+                "GET", "/api/2.0/mlflow/experiments/get-by-name", workspace, params={"experiment_name": name}
+            )["experiment"]
+        except NotFound:
+            try:
+                made = self._asked("POST", "/api/2.0/mlflow/experiments/create", workspace, json={"name": name})
+            except Conflict:  # somebody was faster
+                return self.ensure_experiment(workspace, name)
+            return str(made["experiment_id"])
+        if found["lifecycle_stage"] == "deleted":
+            body = {"experiment_id": found["experiment_id"]}
+            self._asked("POST", "/api/2.0/mlflow/experiments/restore", workspace, json=body)
+        return str(found["experiment_id"])
+
+    def ensure_run(
+        self,
+        workspace: str,
+        experiment_id: str,
+        *,
+        job_id: str,
+        name: str,
+        user: str,
+        start_time: int,
+        tags: Mapping[str, str],
+    ) -> str:
+        found = self._search(workspace, experiment_id, f"tags.`{JOB_TAG}` = '{job_id}'")
+        if found:
+            return found[0].run_id
+        body = {
+            "experiment_id": experiment_id,
+            "run_name": name,
+            "user_id": user,
+            "start_time": start_time,
+            "tags": [
+                {"key": key, "value": value}
+                for key, value in {**tags, "mlflow.user": user, "mlflow.source.type": "JOB", JOB_TAG: job_id}.items()
+                if value
+            ],
+        }
+        made = self._asked("POST", "/api/2.0/mlflow/runs/create", workspace, json=body)
+        return str(made["run"]["info"]["run_id"])
+
+    def end_run(self, workspace: str, run_id: str, status: str, end_time: int) -> None:
+        body = {"run_id": run_id, "status": status, "end_time": end_time}
+        self._asked("POST", "/api/2.0/mlflow/runs/update", workspace, json=body)
+
+    def run(self, workspace: str, run_id: str) -> RunFacts:
+        return _facts(self._asked("GET", "/api/2.0/mlflow/runs/get", workspace, params={"run_id": run_id})["run"])
+
+    def children(self, workspace: str, experiment_id: str, run_id: str) -> list[RunFacts]:
+        return self._search(workspace, experiment_id, f"tags.mlflow.parentRunId = '{run_id}'")
+
+    def history(self, workspace: str, run_id: str, key: str) -> list[Logged]:
+        points: list[Logged] = []
+        token = ""
+        while True:
+            params = {"run_id": run_id, "metric_key": key, "max_results": str(PAGE)}
+            if token:
+                params["page_token"] = token
+            page = self._asked("GET", "/api/2.0/mlflow/metrics/get-history", workspace, params=params)
+            points += [_logged(metric) for metric in page.get("metrics", [])]
+            token = page.get("next_page_token", "")
+            if not token:
+                return points
+
+    def delete_run(self, workspace: str, run_id: str) -> None:
+        try:
+            self._asked("POST", "/api/2.0/mlflow/runs/delete", workspace, json={"run_id": run_id})
+        except NotFound:
+            return
+
+    def delete_workspace(self, workspace: str) -> None:
+        path = f"/api/3.0/mlflow/workspaces/{workspace}"
+        try:
+            self._asked("DELETE", path, None, params={"mode": "CASCADE"})
+        except NotFound:
+            return
+
+    def _search(self, workspace: str, experiment_id: str, condition: str) -> list[RunFacts]:
+        found: list[RunFacts] = []
+        token = ""
+        while True:
+            body: dict[str, Any] = {"experiment_ids": [experiment_id], "filter": condition, "max_results": 1000}
+            body |= {"run_view_type": "ALL", **({"page_token": token} if token else {})}
+            page = self._asked("POST", "/api/2.0/mlflow/runs/search", workspace, json=body)
+            found += [_facts(run) for run in page.get("runs", [])]
+            token = page.get("next_page_token", "")
+            if not token:
+                return found
+
+    def _asked(self, method: str, path: str, workspace: str | None, **what: Any) -> Any:
+        headers = {WORKSPACE_HEADER: workspace} if workspace else {}
+        try:
+            answer = self._client.request(method, path, headers=headers, **what)
+        except httpx.HTTPError as cause:
+            raise Unavailable(f"MLflow does not answer: {cause}.") from cause
+        if answer.status_code < 300:
+            return answer.json() if answer.content else {}
+        raise _refusal(answer)
+
+
+class FakeTracking:
+    """MLflow in memory, for tests; `silent` makes it not answer."""
+
+    def __init__(self) -> None:
+        self.silent = False
+        self.workspaces: dict[str, dict[str, str]] = {}
+        self.runs: dict[tuple[str, str], RunFacts] = {}
+        self.points: dict[tuple[str, str], list[Logged]] = {}
+
+    def answers(self) -> bool:
+        return not self.silent
+
+    def ensure_workspace(self, workspace: str) -> None:
+        self._answering()
+        self.workspaces.setdefault(workspace, {})
+
+    def ensure_experiment(self, workspace: str, name: str) -> str:
+        self._answering()
+        known = self.workspaces[workspace]
+        return known.setdefault(name, str(1 + sum(len(each) for each in self.workspaces.values())))
+
+    def ensure_run(
+        self,
+        workspace: str,
+        experiment_id: str,
+        *,
+        job_id: str,
+        name: str,
+        user: str,
+        start_time: int,
+        tags: Mapping[str, str],
+    ) -> str:
+        self._answering()
+        for (where, run_id), facts in self.runs.items():
+            if where == workspace and facts.tags.get(JOB_TAG) == job_id:
+                return run_id
+        run_id = f"{len(self.runs) + 1:032x}"
+        facts = RunFacts(run_id, experiment_id, name, "RUNNING", start_time, None, user, tags={**tags, JOB_TAG: job_id})
+        self.runs[workspace, run_id] = facts
+        return run_id
+
+    def end_run(self, workspace: str, run_id: str, status: str, end_time: int) -> None:
+        facts = self.run(workspace, run_id)
+        self.runs[workspace, run_id] = RunFacts(**{**vars(facts), "status": status, "end_time": end_time})
+
+    def run(self, workspace: str, run_id: str) -> RunFacts:
+        self._answering()
+        if (workspace, run_id) not in self.runs:
+            raise NotFound(f"Run '{run_id}' was not found.")
+        return self.runs[workspace, run_id]
+
+    def children(self, workspace: str, experiment_id: str, run_id: str) -> list[RunFacts]:
+        self._answering()
+        return [
+            facts
+            for (where, _), facts in self.runs.items()
+            if where == workspace and facts.tags.get("mlflow.parentRunId") == run_id
+        ]
+
+    def history(self, workspace: str, run_id: str, key: str) -> list[Logged]:
+        self.run(workspace, run_id)
+        return list(self.points.get((run_id, key), []))
+
+    def delete_run(self, workspace: str, run_id: str) -> None:
+        self._answering()
+        self.runs.pop((workspace, run_id), None)
+
+    def delete_workspace(self, workspace: str) -> None:
+        self._answering()
+        self.workspaces.pop(workspace, None)
+        for key in [key for key in self.runs if key[0] == workspace]:
+            del self.runs[key]
+
+    def _answering(self) -> None:
+        if self.silent:
+            raise Unavailable("MLflow does not answer.")
+
+
+def command(home: Path, port: int) -> tuple[list[str], dict[str, str]]:
+    """How to start the tracking server on loopback: its argv, and what to add to the environment."""
+    artifacts = home / "artifacts"
+    arguments = [
+        *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+        *("--backend-store-uri", f"sqlite:///{home / 'mlflow.db'}", "--artifacts-destination", str(artifacts)),
+        *("--serve-artifacts", "--static-prefix", PREFIX, "--enable-workspaces"),
+    ]
+    settings = {
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ALLOWED_HOSTS": "127.0.0.1:*,localhost:*",
+        "DO_NOT_TRACK": "true",
+        "PATH": os.environ.get("PATH", os.defpath),
+    }
+    return arguments, settings
+
+
+def _facts(run: Mapping[str, Any]) -> RunFacts:
+    info, data = run["info"], run.get("data", {})
+    return RunFacts(
+        run_id=info["run_id"],
+        experiment_id=str(info["experiment_id"]),
+        name=info.get("run_name", ""),
+        status=info.get("status", "RUNNING"),
+        start_time=_whole(info.get("start_time")),
+        end_time=_whole(info.get("end_time")),
+        user=info.get("user_id", ""),
+        lifecycle_stage=info.get("lifecycle_stage", "active"),
+        metrics={metric["key"]: _logged(metric) for metric in data.get("metrics", [])},
+        params={param["key"]: param.get("value", "") for param in data.get("params", [])},
+        tags={tag["key"]: tag.get("value", "") for tag in data.get("tags", [])},
+    )
+
+
+def _logged(metric: Mapping[str, Any]) -> Logged:
+    """MLflow writes NaN and infinities as words."""
+    return Logged(float(metric.get("value", 0.0)), int(metric.get("timestamp", 0)), int(metric.get("step", 0)))
+
+
+def _whole(value: Any) -> int | None:
+    return None if value is None else int(value)
+
+
+def _refusal(answer: httpx.Response) -> EngineError | NotFound | Conflict:
+    try:
+        said = answer.json()
+        code, message = str(said.get("error_code", "")), str(said.get("message", ""))[:500]
+    except ValueError:
+        code, message = "", answer.text[:200]
+    if code == "RESOURCE_DOES_NOT_EXIST" or answer.status_code == 404:
+        return NotFound(message or "MLflow does not know it.")
+    if code == "RESOURCE_ALREADY_EXISTS" or answer.status_code == 409:
+        return Conflict(message or "It exists already.")
+    if answer.status_code in {429, 502, 503, 504}:
+        return Unavailable(f"MLflow does not answer: {message}")
+    return EngineError(f"MLflow refused ({answer.status_code}): {message}")
