@@ -12,7 +12,7 @@ from sqlmodel import Session, select
 from services import artifacts, logs, metrics
 from services.core.errors import AtelierError, NotFound, Unavailable
 from services.core.states import JobStatus
-from services.core.times import now
+from services.core.times import now, parse
 from services.engines.tracking import Tracking
 from services.store.rows import Experiment, Job, Principal
 from services.studio import SYSTEM, Studio
@@ -60,11 +60,18 @@ class Recorder:
         ended = job.finished_at or now()
         tracking.end_run(name, run_id, _ENDS[JobStatus(status)], int(ended.timestamp() * 1000))
         try:
-            metrics.heal(self.studio, tracking, job.workspace_id, run_id)
+            metrics.heal(self.studio, tracking, job.workspace_id, run_id, thorough=self._may_have_lost(job))
         except Unavailable:
             raise
         except AtelierError:
             log.exception("The history of run %s could not be compared with MLflow", run_id)
+
+    def _may_have_lost(self, job: Job) -> bool:
+        """A web process that was restarted during the run may have lost what it had not written yet."""
+        web = self.studio.fact("web")
+        if web is None or job.started_at is None:
+            return False
+        return parse(str(web.value["started_at"])) > job.started_at
 
     def _recorded(self, job_id: str) -> None:
         try:
@@ -113,7 +120,7 @@ class Recorder:
                 return
             experiment.mlflow_id, row.run_id = experiment_id, run_id
             scope.session.add_all((experiment, row))
-            metrics.note_run(scope, job, run_id, _milliseconds(job.started_at or job.created_at))
+            metrics.note_run(scope.session, job, run_id, experiment_id, _milliseconds(job.started_at or job.created_at))
 
     def _required(self) -> Tracking:
         tracking = self._tracking()
