@@ -267,9 +267,9 @@ class Attempts:
             with self.studio.scope(SYSTEM, write=True) as scope:
                 self._set(scope.session, job, desired="timeout")
                 jobs.emit_for(scope, job, "The job exceeded its time limit and is being stopped", reason="Timeout")
-        elif job.status != JobStatus.CancelRequested and job.desired == "cancel":
-            if not self._advance(job, JobStatus.CancelRequested, reason="Stopping"):
-                return
+        is_new = why == "cancel" and job.status != JobStatus.CancelRequested
+        if is_new and not self._advance(job, JobStatus.CancelRequested, reason="Stopping"):
+            return
         if found is not None:
             self.engine.stop(found.id, grace=self.studio.settings.stop_grace)
         failpoints.reach("after_stop")
@@ -311,17 +311,14 @@ class Attempts:
             failpoints.reach("after_outputs")
             self.place.recorder.end(job, ended["status"])
         warnings = [text for text in (ended["warning"], warning, *said) if text]
-        with self.studio.scope(SYSTEM, write=True) as scope:
-            done = jobs.advance(
-                scope,
-                job,
-                JobStatus(ended["status"]),
-                reason=ended["reason"],
-                message=ended["message"],
-                warning=" ".join(warnings)[:2000],
-                collected_at=now(),
-            )
-            sessions.revoke_job_tokens(scope.session, job.id)
+        done = self._advance(
+            job,
+            JobStatus(ended["status"]),
+            reason=ended["reason"],
+            message=ended["message"],
+            warning=" ".join(warnings)[:2000],
+            collected_at=now(),
+        )
         if done:
             failpoints.reach("after_terminal")
             self.clean(job, keep_files=root is None)
@@ -371,6 +368,8 @@ class Attempts:
             if row is None or row.status != job.status or row.lock_token != self.place.token:
                 return False
             done = jobs.advance(scope, row, new, reason=reason, **facts)
+            if done and new in TERMINAL:
+                sessions.revoke_job_tokens(scope.session, row.id)
             if done:
                 for field in Job.model_fields:
                     setattr(job, field, getattr(row, field))

@@ -136,9 +136,9 @@ class Jobs:
             rows = {row.id: row for row in scope.session.exec(select(Job).where(col(Job.id).in_(ids)))}
         for name, one in found.items():
             job = rows.get(one.labels.get(JOB, ""))
-            if job is not None and (job.id in self._busy or job.collected_at is None):
-                if job.container_name == name or job.status in UNSTARTED:
-                    continue
+            is_live = job is not None and (job.id in self._busy or job.collected_at is None)
+            if job is not None and is_live and (job.container_name == name or job.status in UNSTARTED):
+                continue
             try:
                 self._swept(one, job)
             except NotFound:
