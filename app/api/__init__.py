@@ -1,0 +1,13 @@
+"""The REST surface below /api/v1: one router a noun, JSON in and out, errors as problem+json."""
+
+from fastapi import APIRouter
+
+from app.api import computes, environments, experiments, job_files, jobs, uploads, workspaces
+
+
+def router() -> APIRouter:
+    """Everything below /api/v1."""
+    made = APIRouter(prefix="/api/v1")
+    for part in (workspaces, uploads, job_files, jobs, environments, experiments, computes):
+        made.include_router(part.router)
+    return made

@@ -1,0 +1,93 @@
+"""Environments, their versions and builds."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict
+from starlette.responses import Response
+
+from app.api.bodies import body, described
+from app.api.caller import Asking, page
+from services import environments
+from services.core.errors import NotFound
+from services.specs.environments import Environment
+from services.specs.problems import checked
+
+router = APIRouter(prefix="/workspaces/{ws}/environments", tags=["environments"])
+PIECE = 1 << 20
+
+
+class Definition(BaseModel):
+    """A definition as it is sent: conda files inline, the build context uploaded before."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    spec: dict[str, Any]
+    context: str | None = None
+
+
+@router.get("")
+def listed(asking: Asking, ws: str, include_archived: bool = False, search: str = "") -> Any:
+    with asking.scope(ws) as scope:
+        rows = environments.listed(scope, include_archived=include_archived, search=search)
+        return page([environments.as_json(row, environments.build_of(scope, row)) for row in rows])
+
+
+@router.post("", status_code=201, openapi_extra=described(Definition))
+def create(asking: Asking, ws: str, sent: Definition = body(Definition)) -> Any:
+    spec = checked(Environment, sent.spec)
+    with asking.scope(ws, write=True) as scope:
+        row = environments.create(scope, spec, context=sent.context)
+        return environments.as_json(row, environments.build_of(scope, row))
+
+
+@router.get("/{name}/versions")
+def versions(asking: Asking, ws: str, name: str) -> Any:
+    with asking.scope(ws) as scope:
+        rows = environments.versions(scope, name)
+        return page([environments.as_json(row, environments.build_of(scope, row)) for row in rows])
+
+
+@router.get("/{name}/versions/{version}")
+def show(asking: Asking, ws: str, name: str, version: str) -> Any:
+    with asking.scope(ws) as scope:
+        row = environments.get(scope, name, None if version == "latest" else version)
+        return environments.as_json(row, environments.build_of(scope, row))
+
+
+@router.post("/{name}/versions/{version}/archive")
+def archive(asking: Asking, ws: str, name: str, version: str) -> Any:
+    with asking.scope(ws, write=True) as scope:
+        row = environments.archive(scope, name, version)
+        return environments.as_json(row, environments.build_of(scope, row))
+
+
+@router.post("/{name}/versions/{version}/restore")
+def restore(asking: Asking, ws: str, name: str, version: str) -> Any:
+    with asking.scope(ws, write=True) as scope:
+        row = environments.archive(scope, name, version, restore=True)
+        return environments.as_json(row, environments.build_of(scope, row))
+
+
+@router.post("/{name}/versions/{version}/build", status_code=202)
+def build(asking: Asking, ws: str, name: str, version: str) -> Any:
+    with asking.scope(ws, write=True) as scope:
+        environments.rebuild(scope, name, version)
+        row = environments.get(scope, name, version)
+        return environments.as_json(row, environments.build_of(scope, row))
+
+
+@router.get("/{name}/versions/{version}/build-log")
+def build_log(asking: Asking, ws: str, name: str, version: str, offset: Annotated[int, Query(ge=0)] = 0) -> Response:
+    with asking.scope(ws) as scope:
+        found = environments.build_of(scope, environments.get(scope, name, version))
+        if found is None:
+            raise NotFound(f"Environment '{name}:{version}' was not built yet.")
+        path, is_over = environments.build_log(scope, found), found.status in {"Succeeded", "Failed"}
+    data = b""
+    if path.is_file():
+        with path.open("rb") as file:
+            file.seek(offset)
+            data = file.read(PIECE)
+    headers = {"X-Log-Offset": str(offset + len(data)), "X-Log-End": str(is_over and len(data) < PIECE).lower()}
+    return Response(data, media_type="application/octet-stream", headers=headers)

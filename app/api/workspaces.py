@@ -1,0 +1,68 @@
+"""Workspaces, and who is asking."""
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from app.api.bodies import body, described
+from app.api.caller import Asking, page
+from services import workspaces
+from services.specs.workspaces import Workspace, WorkspaceUpdate
+
+router = APIRouter(tags=["workspaces"])
+
+
+@router.get("/whoami")
+def whoami(asking: Asking) -> dict[str, Any]:
+    with asking.scope(None) as scope:
+        return {
+            "name": scope.principal.name,
+            "display_name": scope.principal.display_name,
+            "kind": scope.principal.kind,
+            "roles": sorted(scope.roles),
+        }
+
+
+@router.get("/workspaces")
+def listed(asking: Asking, deleted: bool = False) -> Any:
+    with asking.scope(None) as scope:
+        return page([workspaces.as_json(row) for row in workspaces.listed(scope, deleted=deleted)])
+
+
+@router.post("/workspaces", status_code=201, openapi_extra=described(Workspace))
+def create(asking: Asking, spec: Workspace = body(Workspace)) -> Any:
+    with asking.scope(None, write=True) as scope:
+        return workspaces.as_json(workspaces.create(scope, spec))
+
+
+@router.get("/workspaces/{ws}")
+def show(asking: Asking, ws: str, response: Response) -> Any:
+    with asking.scope(ws) as scope:
+        row = workspaces.get(scope)
+        response.headers["ETag"] = f'"{row.revision}"'
+        return workspaces.as_json(row)
+
+
+@router.patch("/workspaces/{ws}", openapi_extra=described(WorkspaceUpdate))
+def update(asking: Asking, ws: str, change: WorkspaceUpdate = body(WorkspaceUpdate)) -> Any:
+    with asking.scope(ws, write=True) as scope:
+        asking.expects(workspaces.get(scope).revision)
+        return workspaces.as_json(workspaces.update(scope, change))
+
+
+@router.delete("/workspaces/{ws}")
+def delete(asking: Asking, ws: str) -> Any:
+    with asking.scope(ws, write=True) as scope:
+        return workspaces.as_json(workspaces.delete(scope))
+
+
+@router.post("/workspaces/{ws}/recover")
+def recover(asking: Asking, ws: str) -> Any:
+    with asking.scope(ws, write=True, deleted=True) as scope:
+        return workspaces.as_json(workspaces.recover(scope))
+
+
+@router.post("/workspaces/{ws}/purge", status_code=202)
+def purge(asking: Asking, ws: str) -> Any:
+    with asking.scope(ws, write=True, deleted=True) as scope:
+        return workspaces.as_json(workspaces.purge(scope))

@@ -1,0 +1,87 @@
+"""Browser routes for what does not go through Streamlit: logs, downloads, archives, uploads, signed links."""
+
+from typing import Annotated, Any
+
+import anyio.to_thread
+from fastapi import APIRouter, Header, Request
+from starlette.responses import Response
+
+from app import links, receiving, streams
+from app.api.bodies import body
+from app.api.caller import Asking
+from app.api.uploads import Announcement, shown
+from services import artifacts, logs, uploads
+
+router = APIRouter(prefix="/files", include_in_schema=False)
+Range = Annotated[str | None, Header()]
+
+
+@router.get("/log/{ws}/{job}")
+def log(
+    asking: Asking,
+    ws: str,
+    job: str,
+    file: str = logs.STANDARD,
+    offset: int = 0,
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> Response:
+    start = int(last_event_id) if last_event_id and last_event_id.isdecimal() else max(0, offset)
+    with asking.scope(ws) as scope:
+        logs.read(scope, job, file=file, offset=0, limit=1)
+    return streams.log(asking.studio, asking.principal, ws, job, file, start)
+
+
+@router.get("/artifact/{ws}/{job}")
+def artifact(asking: Asking, ws: str, job: str, path: str, range: Range = None) -> Response:
+    with asking.scope(ws) as scope:
+        opened, size = artifacts.opened(scope, job, path)
+    return streams.file(opened, size, path, range)
+
+
+@router.get("/output/{ws}/{job}")
+def output(asking: Asking, ws: str, job: str, name: str, path: str, range: Range = None) -> Response:
+    with asking.scope(ws) as scope:
+        opened, size = artifacts.opened_output(scope, job, name, path)
+    return streams.file(opened, size, path, range)
+
+
+@router.get("/code/{ws}/{job}")
+def code(asking: Asking, ws: str, job: str, path: str, range: Range = None) -> Response:
+    with asking.scope(ws) as scope:
+        opened, size = artifacts.opened_snapshot(scope, job, path)
+    return streams.file(opened, size, path, range)
+
+
+@router.get("/archive/{ws}/{job}")
+def archive(asking: Asking, ws: str, job: str) -> Response:
+    return streams.archive(asking.studio, asking.principal, ws, job)
+
+
+@router.get("/signed")
+def signed(request: Request, range: Range = None) -> Response:
+    fields = dict(request.query_params)
+    studio = request.app.state.studio
+    principal = links.checked(studio, fields)
+    with studio.scope(principal, fields["ws"]) as scope:
+        opened, size = artifacts.opened(scope, fields["job"], fields["path"])
+    return streams.file(opened, size, fields["path"], range)
+
+
+@router.post("/uploads/{ws}", status_code=201)
+def announce(asking: Asking, ws: str, sent: Announcement = body(Announcement)) -> Any:
+    with asking.scope(ws, write=True) as scope:
+        return shown(uploads.begin(scope, sent.kind, sent.listed()))
+
+
+@router.put("/uploads/{ws}/{upload}", status_code=204)
+async def send(request: Request, asking: Asking, ws: str, upload: str, path: str, offset: int = 0) -> None:
+    await receiving.single(request, asking.studio, asking.principal, ws, upload, path, offset)
+
+
+@router.post("/uploads/{ws}/{upload}/seal")
+async def seal(asking: Asking, ws: str, upload: str) -> Any:
+    def sealed() -> uploads.Upload:
+        with asking.scope(ws, write=True) as scope:
+            return uploads.seal(scope, upload)
+
+    return shown(await anyio.to_thread.run_sync(sealed))

@@ -1,0 +1,170 @@
+"""What goes out by plain HTTP: files by range, logs as server-sent events, archives made on the way."""
+
+import re
+import zipfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import PurePosixPath
+from typing import BinaryIO
+from urllib.parse import quote
+
+import anyio
+import anyio.to_thread
+import orjson
+from starlette.responses import Response, StreamingResponse
+
+from services import artifacts, jobs, logs
+from services.core.errors import AtelierError
+from services.store.rows import Principal
+from services.studio import Studio
+
+PIECE = 1 << 20
+POLL_SECONDS = 0.25
+LOOK_SECONDS = 2.0
+KEEP_ALIVE_SECONDS = 15.0
+_RANGE = re.compile(r"\Abytes=(\d{0,18})-(\d{0,18})\Z", re.ASCII)
+# What comes from jobs is never run in the studio's origin.
+SAFE = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "Accept-Ranges": "bytes",
+}
+
+
+def file(opened: BinaryIO, size: int, path: str, wanted: str | None) -> Response:
+    """The file, or the one range of it that was asked for, as a download."""
+    name = PurePosixPath(path).name
+    headers = {**SAFE, "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}"}
+    span = _span(wanted, size)
+    if span is None:
+        opened.close()
+        return Response(status_code=416, headers={"Content-Range": f"bytes */{size}"})
+    start, end = span
+    headers["Content-Length"] = str(end - start)
+    if wanted and (start, end) != (0, size):
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
+    status = 206 if "Content-Range" in headers else 200
+    return StreamingResponse(_pieces(opened, start, end), status, headers, "application/octet-stream")
+
+
+def log(studio: Studio, principal: Principal, workspace: str, name: str, path: str, offset: int) -> Response:
+    """Server-sent events: `id` is the offset after the data, `data` a JSON string; `end` when there is no more."""
+    events = _events(studio, principal, workspace, name, path, offset)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(events, headers=headers, media_type="text/event-stream")
+
+
+def archive(studio: Studio, principal: Principal, workspace: str, name: str) -> Response:
+    """All files of a job's run as a zip that is made while it is sent."""
+    with studio.scope(principal, workspace) as scope:
+        listed = artifacts.listed(scope, name)
+        openers = {each.path: _opener(studio, principal, workspace, name, each.path) for each in listed}
+    headers = {**SAFE, "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}.zip"}
+    return StreamingResponse(_zipped(openers), headers=headers, media_type="application/zip")
+
+
+async def _events(
+    studio: Studio, principal: Principal, workspace: str, name: str, path: str, offset: int
+) -> AsyncIterator[bytes]:
+    """A look costs one `stat`; the database is asked when the file has grown, and now and then."""
+    with studio.scope(principal, workspace) as scope:
+        live = studio.folders.run(jobs.get(scope, name).id) / path
+    seen, looked, told = -1.0, 0.0, anyio.current_time()
+    yield b"retry: 1000\n\n"
+    while True:
+        at = anyio.current_time()
+        grown = await anyio.to_thread.run_sync(lambda: live.stat().st_mtime if live.exists() else -1.0)
+        if grown != seen or at - looked > LOOK_SECONDS:
+            seen, looked = grown, at
+            try:
+                chunk = await anyio.to_thread.run_sync(_read, studio, principal, workspace, name, path, offset)
+            except AtelierError as error:
+                yield _event(offset, error.message, kind="gone")
+                return
+            if chunk.data:
+                told = at
+                yield _event(chunk.offset, chunk.data.decode("utf-8", "replace"))
+            more = chunk.offset > offset
+            offset = chunk.offset
+            if chunk.ended:
+                yield _event(offset, "", kind="end")
+                return
+            if more:
+                looked = 0.0
+                continue
+        if at - told > KEEP_ALIVE_SECONDS:
+            told = at
+            yield b": still here\n\n"
+        await anyio.sleep(POLL_SECONDS)
+
+
+def _read(studio: Studio, principal: Principal, workspace: str, name: str, path: str, offset: int) -> logs.Chunk:
+    with studio.scope(principal, workspace) as scope:
+        return logs.read(scope, name, file=path, offset=offset)
+
+
+def _event(offset: int, text: str, *, kind: str = "") -> bytes:
+    head = f"event: {kind}\n".encode() if kind else b""
+    return head + f"id: {offset}\n".encode() + b"data: " + orjson.dumps(text) + b"\n\n"
+
+
+def _span(wanted: str | None, size: int) -> tuple[int, int] | None:
+    """Start and end of what to send; None when the range lies outside. Several ranges mean the whole file."""
+    found = _RANGE.match(wanted.strip()) if wanted else None
+    if found is None or (not found[1] and not found[2]):
+        return 0, size
+    if not found[1]:
+        return max(0, size - int(found[2])), size
+    start = int(found[1])
+    end = min(size, int(found[2]) + 1) if found[2] else size
+    return (start, end) if start < size and start < end else None
+
+
+def _pieces(opened: BinaryIO, start: int, end: int) -> Iterator[bytes]:
+    with opened:
+        opened.seek(start)
+        left = end - start
+        while left > 0 and (piece := opened.read(min(PIECE, left))):
+            left -= len(piece)
+            yield piece
+
+
+def _opener(studio: Studio, principal: Principal, workspace: str, name: str, path: str) -> Callable[[], BinaryIO]:
+    def opened() -> BinaryIO:
+        with studio.scope(principal, workspace) as scope:
+            return artifacts.opened(scope, name, path)[0]
+
+    return opened
+
+
+class _Sink:
+    """Where a zip is written to piece by piece; it cannot go back."""
+
+    def __init__(self) -> None:
+        self.held = bytearray()
+
+    def write(self, data: bytes) -> int:
+        self.held += data
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing is kept below."""
+
+    def taken(self) -> bytes:
+        data, self.held = bytes(self.held), bytearray()
+        return data
+
+
+def _zipped(openers: dict[str, Callable[[], BinaryIO]]) -> Iterator[bytes]:
+    sink = _Sink()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED, allowZip64=True, compresslevel=1) as archive_:  # type: ignore[call-overload]
+        for path, opened in openers.items():
+            try:
+                source = opened()
+            except AtelierError:  # it was removed meanwhile
+                continue
+            with source, archive_.open(path, "w", force_zip64=True) as target:
+                while piece := source.read(PIECE):
+                    target.write(piece)
+                    if sink.held:
+                        yield sink.taken()
+    yield sink.taken()
