@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from app.orphan import exit_with_supervisor
 from services import environments
 from services.core.errors import AtelierError, EngineError, Unavailable
 from services.core.times import iso, now
@@ -250,6 +251,7 @@ def main() -> None:
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
     )
+    exit_with_supervisor()
     studio = Studio(settings)
     worker = Worker(studio, engine_for(studio))
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -128,6 +128,7 @@ class Studio:
     """Settings, folders and database; the same object serves web, worker, CLI and tests."""
 
     def __init__(self, settings: Settings) -> None:
+        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.settings = settings
         self.folders = Folders(settings.home)
         self.database = Database(settings.url)

@@ -1,0 +1,74 @@
+"""Whether the studio is there (healthz), whether jobs can be submitted (readyz), and numbers for Prometheus."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from sqlalchemy import func
+from sqlmodel import col, select
+from starlette.responses import JSONResponse, Response
+
+from app.api.caller import Asking
+from services import access
+from services.core.errors import AtelierError
+from services.core.times import now
+from services.store.rows import Fact, Job, Workspace
+from services.studio import Studio
+
+ALIVE_SECONDS = 15
+router = APIRouter(include_in_schema=False)
+
+
+@router.api_route("/healthz", methods=["GET", "HEAD"])
+def healthz() -> Response:
+    return JSONResponse({"status": "ok"})
+
+
+@router.api_route("/readyz", methods=["GET", "HEAD"])
+def readyz(request: Request) -> Response:
+    """200 once jobs can be submitted: database, worker, engine and the way to tracking are there."""
+    states = state(request.app.state.studio)
+    is_ready = all(value == "ready" for value in states.values())
+    return JSONResponse({"status": "ready" if is_ready else "not ready", **states}, 200 if is_ready else 503)
+
+
+@router.get("/metrics")
+def metrics(asking: Asking) -> Response:
+    """Jobs by workspace and status, for those who may read the whole install."""
+    with asking.scope(None) as scope:
+        access.require(scope, "jobs/read")
+        rows = scope.session.exec(
+            select(Workspace.name, Job.status, func.count())
+            .join(Job, col(Job.workspace_id) == Workspace.id)
+            .where(col(Job.deleted_at).is_(None))
+            .group_by(col(Workspace.name), col(Job.status))
+        ).all()
+    states = state(asking.studio)
+    lines = ["# HELP atelier_jobs Jobs by workspace and status.", "# TYPE atelier_jobs gauge"]
+    lines += [f'atelier_jobs{{workspace="{name}",status="{status}"}} {count}' for name, status, count in rows]
+    lines += ["# HELP atelier_ready Whether a part of the studio is ready.", "# TYPE atelier_ready gauge"]
+    lines += [f'atelier_ready{{part="{part}"}} {int(value == "ready")}' for part, value in states.items()]
+    return Response("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")
+
+
+def state(studio: Studio) -> dict[str, str]:
+    """Of each part `ready`, or what is wrong with it."""
+    try:
+        with studio.database.session(write=False) as session:
+            facts = {row.name: row for row in session.exec(select(Fact))}
+    except AtelierError as cause:
+        return {"database": cause.message}
+    return {
+        "database": "ready",
+        "worker": "ready" if _age(facts.get("worker")) < ALIVE_SECONDS else "not alive",
+        "engine": _engine(facts.get("engine")),
+        "tracking": "ready" if "tracking" in facts and "gateway" in facts else "starting",
+    }
+
+
+def _engine(fact: Fact | None) -> str:
+    value: dict[str, Any] = fact.value if fact else {}
+    return str(value.get("state", "starting"))
+
+
+def _age(fact: Fact | None) -> float:
+    return (now() - fact.at).total_seconds() if fact else float("inf")

@@ -1,0 +1,38 @@
+"""The Streamlit half of the web process, as an application that others can mount."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+from streamlit import config
+
+ROOT = Path(__file__).parents[2]
+# Set by code: a file in somebody's home folder may add keys, and none of these may be another's choice.
+OPTIONS = {
+    "server.address": "127.0.0.1",
+    "server.headless": True,
+    "server.trustedUserHeaders": {"X-Atelier-User": "name", "X-Atelier-Session": "sid"},
+    "server.enableXsrfProtection": True,
+    "server.enableStaticServing": True,
+    "server.maxUploadSize": 20,
+    "server.fileWatcherType": "none",
+    "server.runOnSave": False,
+    "runner.postScriptGC": False,
+    "runner.magicEnabled": False,
+    "client.showErrorDetails": "none",
+    "client.toolbarMode": "minimal",
+    "client.showSidebarNavigation": False,
+    "browser.gatherUsageStats": False,
+    "global.developmentMode": False,
+}
+
+
+def application() -> Any:
+    """One a process. Its lifespan must be run by whoever mounts it."""
+    for name, value in OPTIONS.items():
+        config.set_option(name, value)
+    app = st.App(ROOT / "app" / "main.py")
+    # Streamlit logs every request with its query, tokens included, however uvicorn was started.
+    logging.getLogger("uvicorn.access").disabled = True
+    return app
