@@ -134,6 +134,7 @@ class CommandJob(Spec):
     identity: dict[str, Any] | None = None
     queue_settings: dict[str, Any] | None = None
     distribution: dict[str, Any] | None = None
+    settings: dict[str, Any] | None = None
     parent_job_name: str | None = None
 
     @field_validator("name")

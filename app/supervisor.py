@@ -1,0 +1,268 @@
+"""The supervisor: starts tracking, web and worker, restarts what falls over, and stops them in order."""
+
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+from filelock import FileLock, Timeout
+
+from app.orphan import VARIABLE
+from services import sessions
+from services.core.errors import AtelierError, Conflict, Denied
+from services.core.times import iso, now
+from services.engines import tracking
+from services.store import migrate
+from services.store.rows import Event
+from services.studio import Settings, Studio
+
+log = logging.getLogger("atelier.supervisor")
+FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
+STEADY_SECONDS = 30.0
+STOP_SECONDS = {"web": 5.0, "worker": 12.0, "tracking": 3.0}
+LOG_BYTES = 20 << 20
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+@dataclass
+class Child:
+    """One process: how to start it, and how it fares."""
+
+    name: str
+    arguments: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    wait: float = FIRST_WAIT
+    due: float = 0.0
+
+
+class Supervisor:
+    """Of the children in the order in which they start; they stop the other way round, web first."""
+
+    def __init__(self, home: Path, children: Sequence[Child], say: Callable[[str, str], None]) -> None:
+        self.home, self.children, self._say = home, list(children), say
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        """Until `stop` is called."""
+        for child in self.children:
+            self._start(child)
+        while not self._stopping.wait(0.1):
+            for child in self.children:
+                self._look(child)
+        self._stop_all()
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def pids(self) -> dict[str, int]:
+        return {child.name: child.process.pid for child in self.children if child.process is not None}
+
+    def _start(self, child: Child) -> None:
+        path = self.home / "logs" / f"{child.name}.log"
+        path.parent.mkdir(exist_ok=True)
+        if path.exists() and path.stat().st_size > LOG_BYTES:
+            path.replace(path.with_suffix(".log.1"))
+        environment = {**os.environ, **child.environment, VARIABLE: str(os.getpid())}
+        with path.open("ab") as file:
+            child.process = subprocess.Popen(
+                child.arguments,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+            )
+        child.started = time.monotonic()
+        self._noted()
+
+    def _look(self, child: Child) -> None:
+        at = time.monotonic()
+        if child.process is not None:
+            code = child.process.poll()
+            if code is None:
+                if at - child.started > STEADY_SECONDS:
+                    child.wait = FIRST_WAIT
+                return
+            child.process, child.due = None, at + child.wait
+            text = f"The {child.name} process ended ({_how(code)}) and is started again in {child.wait:g} s"
+            log.warning("%s", text)
+            self._say(child.name, text)
+            child.wait = min(LONGEST_WAIT, child.wait * 2)
+        elif at >= child.due:
+            self._start(child)
+
+    def _noted(self) -> None:
+        path = self.home / "studio.json"
+        if path.exists():
+            known = json.loads(path.read_text(encoding="utf-8"))
+            _write(path, {**known, "children": self.pids()})
+
+    def _stop_all(self) -> None:
+        """Web first, so that nobody asks for what is going; containers are not touched."""
+        for name in ("web", "worker", "tracking"):
+            for child in self.children:
+                if child.name == name and child.process is not None:
+                    _stopped(child.process, STOP_SECONDS[name])
+        for child in self.children:
+            if child.process is not None and child.process.poll() is None:
+                _stopped(child.process, 1.0)
+
+
+def _stopped(process: subprocess.Popen[bytes], seconds: float) -> None:
+    """The process and what it started itself (MLflow's server has workers)."""
+    for number, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, 5.0)):
+        if process.poll() is None:
+            try:
+                os.killpg(process.pid, number)
+            except ProcessLookupError:
+                pass
+            try:
+                process.wait(patience)
+            except subprocess.TimeoutExpired:
+                continue
+        break
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def _how(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
+
+
+def up(settings: Settings, *, on_ready: Callable[[str, str], None] | None = None) -> None:
+    """Runs the studio in this process until it is told to stop.
+
+    `on_ready` is called with the studio's address and a sign-in link. Raises Conflict when it runs already
+    or its port is taken, Denied for an address that is not safe to listen on.
+    """
+    check_address(settings)
+    home = settings.home
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    home.chmod(0o700)
+    lock = FileLock(home / "studio.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as cause:
+        raise Conflict(f"A studio runs already on this home: {running(home).get('url', home)}.") from cause
+    try:
+        require_port(settings)
+        _run(settings, on_ready)
+    finally:
+        (home / "studio.json").unlink(missing_ok=True)
+        lock.release()
+
+
+def check_address(settings: Settings) -> None:
+    if settings.host not in LOOPBACK and not settings.behind_proxy:
+        raise Denied(
+            f"The studio does not listen on {settings.host}: whoever reaches it could run programs here.",
+            hint="Put a proxy with TLS in front of it and say so with ATELIER_BEHIND_PROXY=true.",
+        )
+
+
+def require_port(settings: Settings) -> None:
+    """Raises Conflict naming who has the port."""
+    with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as cause:
+            raise Conflict(
+                f"Port {settings.port} is taken by {_holder(settings.port)}.",
+                hint="Choose another with --port, or stop that program.",
+            ) from cause
+
+
+def running(home: Path) -> dict[str, Any]:
+    """What the studio on this home says of itself; empty when there is none."""
+    try:
+        said: dict[str, Any] = json.loads((home / "studio.json").read_text(encoding="utf-8"))
+        process = psutil.Process(int(said["pid"]))
+        return said if process.status() != psutil.STATUS_ZOMBIE else {}
+    except (OSError, ValueError, KeyError, psutil.Error):
+        return {}
+
+
+def _run(settings: Settings, on_ready: Callable[[str, str], None] | None) -> None:
+    studio = Studio(settings)
+    migrate.upgrade(studio.database)
+    owner = sessions.ensure_owner(studio)
+    url = f"http://{'127.0.0.1' if settings.host in LOOPBACK else settings.host}:{settings.port}"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        tracking_port = probe.getsockname()[1]
+    studio.say("tracking", {"url": f"http://127.0.0.1:{tracking_port}", "pid": 0})
+    supervisor = Supervisor(settings.home, _children(settings, tracking_port), _sayer(studio))
+    _write(
+        settings.home / "studio.json",
+        {"url": url, "pid": os.getpid(), "host": settings.host, "port": settings.port, "started_at": iso(now())},
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: supervisor.stop())
+    if on_ready is not None:
+        link = f"{url}/auth/sign-in?token={sessions.issue_sign_in(studio, owner)}"
+        on_ready(url, link)
+    supervisor.run()
+    studio.close()
+
+
+def _children(settings: Settings, tracking_port: int) -> list[Child]:
+    ours = {
+        "ATELIER_HOME": str(settings.home),
+        "ATELIER_HOST": settings.host,
+        "ATELIER_PORT": str(settings.port),
+        "ATELIER_ENGINE": settings.engine,
+        "PYTHONPATH": str(Path(__file__).parents[1]),
+        "PYTHONUNBUFFERED": "1",
+    }
+    arguments, extra = tracking.command(settings.home, tracking_port)
+    return [
+        Child("web", [sys.executable, "-m", "app.server"], ours),
+        Child("worker", [sys.executable, "-m", "app.worker"], ours),
+        Child("tracking", [sys.executable, "-m", "app.tracking_server", *arguments[3:]], {**ours, **extra}),
+    ]
+
+
+def _sayer(studio: Studio) -> Callable[[str, str], None]:
+    def say(name: str, message: str) -> None:
+        try:
+            with studio.database.session(write=True) as session:
+                session.add(Event(principal="atelier", kind="process", name=name, message=message))
+        except AtelierError as cause:
+            log.warning("The event could not be written: %s", cause)
+
+    return say
+
+
+def _holder(port: int) -> str:
+    try:
+        for connection in psutil.net_connections("tcp"):
+            if connection.laddr and connection.laddr.port == port and connection.status == psutil.CONN_LISTEN:
+                if connection.pid is None:
+                    break
+                process = psutil.Process(connection.pid)
+                return f"'{process.name()}' (process {connection.pid})"
+    except psutil.Error:
+        pass
+    return f"another program ('ss -ltnp sport = :{port}' as root says which)"
+
+
+def _write(path: Path, value: Mapping[str, Any]) -> None:
+    part = path.with_suffix(".part")
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        json.dump(value, file)
+    part.replace(path)
