@@ -1,0 +1,75 @@
+"""The command line `atelier`: the cloud's grammar, `noun verb --flags`, over REST to the running studio."""
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+import click
+import typer
+
+from app.cli import common
+from services.core.errors import AtelierError
+
+INTERRUPTED = 130
+
+
+def command() -> click.Command:
+    """The whole tree. Nouns are imported here, their slow parts when a command runs."""
+    from app.cli import config, environments, jobs, studio, workspaces
+
+    app = typer.Typer(
+        name="atelier",
+        help="A machine-learning studio that a team hosts on its own machines.",
+        no_args_is_help=True,
+        add_completion=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    studio.add_to(app)
+    for noun, part in (("workspace", workspaces), ("job", jobs), ("environment", environments), ("config", config)):
+        app.add_typer(part.app, name=noun)
+    return typer.main.get_command(app)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Exit codes: 0 done, 1 failed, 2 invalid, 3 not found, 4 denied, 5 conflict, 6 no answer, 130 interrupted."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    tree = command()
+    try:
+        given = common.taken(tree, words)
+        tree.main(args=given, prog_name="atelier", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as shown:
+        print(shown.format_message())
+        sys.exit(0)
+    except click.exceptions.Abort:
+        sys.exit(INTERRUPTED)
+    except click.exceptions.Exit as left:
+        sys.exit(left.exit_code)
+    except click.ClickException as wrong:
+        common.fail(wrong.format_message(), code="Invalid", hint=_usage(wrong))
+        sys.exit(2)
+    except AtelierError as error:
+        common.fail(error.message, code=error.code, where=error.where, hint=error.hint, details=error.details)
+        _debugged()
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except Exception as bug:
+        common.fail(f"This is a fault of ours: {type(bug).__name__}: {bug}", code="InternalError", hint="--debug says more.")
+        _debugged()
+        sys.exit(1)
+
+
+def _usage(wrong: click.ClickException) -> str:
+    context = getattr(wrong, "ctx", None)
+    return f"'{context.command_path} --help' shows what there is." if context is not None else ""
+
+
+def _debugged() -> None:
+    if common.chosen.debug or os.environ.get("ATELIER_DEBUG"):
+        import traceback
+
+        traceback.print_exc()

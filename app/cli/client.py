@@ -1,0 +1,136 @@
+"""The REST surface as the command line uses it: finds the studio, sends the token, turns problems into errors."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from app.cli import common
+from services.core.errors import AtelierError, Conflict, Denied, EngineError, Invalid, NotFound, Unavailable
+
+SECONDS = 60
+_CLASSES: dict[int, type[AtelierError]] = {
+    400: Invalid,
+    401: Denied,
+    403: Denied,
+    404: NotFound,
+    409: Conflict,
+    412: Conflict,
+    422: Invalid,
+    413: Invalid,
+    415: Invalid,
+    502: EngineError,
+    503: Unavailable,
+}
+NOT_RUNNING = "Start one with: atelier up --detach"
+
+
+class Client:
+    """Of the studio at ATELIER_ENDPOINT, or of the one that runs on the home."""
+
+    def __init__(self, transport: httpx.BaseTransport | None = None) -> None:
+        self.url = endpoint()
+        headers = {"Authorization": f"Bearer {token()}", "User-Agent": "atelier-cli"}
+        self._http = httpx.Client(
+            base_url=f"{self.url}/api/v1", headers=headers, timeout=SECONDS, transport=transport, trust_env=False
+        )
+
+    def ask(self, method: str, path: str, *, json: Any = None, params: Any = None, headers: Any = None) -> Any:
+        """The answer's JSON, None when it is empty."""
+        answer = self.answer(method, path, json=json, params=params, headers=headers)
+        return answer.json() if answer.content else None
+
+    def answer(self, method: str, path: str, **what: Any) -> httpx.Response:
+        """Raises the error that the studio named, Unavailable when none answers."""
+        try:
+            answer = self._http.request(method, path, **what)
+        except httpx.ConnectError as cause:
+            raise Unavailable(f"No studio answers at {self.url}.", hint=NOT_RUNNING) from cause
+        except httpx.HTTPError as cause:
+            raise Unavailable(f"The studio at {self.url} does not answer: {type(cause).__name__}.") from cause
+        if answer.status_code >= 400:
+            raise refusal(answer)
+        return answer
+
+    def all(self, path: str, *, params: Any = None, most: int = 0) -> list[Any]:
+        """Every row of a list, page after page; at most `most` when that is given."""
+        rows: list[Any] = []
+        asked = dict(params or {})
+        while True:
+            page = self.ask("GET", path, params=asked)
+            rows += page["value"]
+            if not page.get("next_cursor") or (most and len(rows) >= most):
+                return rows[:most] if most else rows
+            asked["cursor"] = page["next_cursor"]
+
+    def save(self, path: str, target: Path) -> None:
+        """Streams a file to disk; it is there whole or not at all."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f"{target.name}.part")
+        with self._http.stream("GET", path) as answer:
+            if answer.status_code >= 400:
+                answer.read()
+                raise refusal(answer)
+            with part.open("wb") as file:
+                for piece in answer.iter_bytes(1 << 20):
+                    file.write(piece)
+        part.replace(target)
+
+    def send(self, path: str, pieces: Iterator[bytes], length: int) -> Any:
+        """Streams a body of known length."""
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(length)}
+        return self.answer("PUT", path, content=pieces, headers=headers, timeout=httpx.Timeout(SECONDS, write=600, read=600)).json()
+
+
+def in_workspace(path: str = "") -> str:
+    return f"/workspaces/{quote(common.workspace(), safe='')}{path}"
+
+
+def part(text: str) -> str:
+    """A name as a segment of a path."""
+    return quote(text, safe="")
+
+
+def endpoint() -> str:
+    """ATELIER_ENDPOINT, what was configured, or the studio on the home. Raises Unavailable when there is none."""
+    given = os.environ.get("ATELIER_ENDPOINT") or common.configured().get("endpoint")
+    if given:
+        return str(given).rstrip("/")
+    try:
+        said = json.loads((common.home() / "studio.json").read_text(encoding="utf-8"))
+        return str(said["url"])
+    except (OSError, ValueError, KeyError) as cause:
+        raise Unavailable("No studio is running.", hint=NOT_RUNNING) from cause
+
+
+def token() -> str:
+    """ATELIER_TOKEN, or the local owner's. Raises Denied when there is none."""
+    given = os.environ.get("ATELIER_TOKEN")
+    if given:
+        return given
+    try:
+        return (common.home() / "token").read_text(encoding="utf-8").strip()
+    except OSError as cause:
+        raise Denied("There is no token to sign in with.", hint="Set ATELIER_TOKEN.") from cause
+
+
+def refusal(answer: httpx.Response) -> AtelierError:
+    """The error that a problem+json describes."""
+    try:
+        said = answer.json()
+    except ValueError:
+        said = {}
+    kind = _CLASSES.get(answer.status_code, AtelierError)
+    message = said.get("detail") or f"The studio answered {answer.status_code}."
+    if answer.status_code == 401:
+        message, said["hint"] = "The studio does not know this token.", "Set ATELIER_TOKEN, or use the home of the studio."
+    if answer.status_code >= 500 and said.get("request_id"):
+        message += f" (request {said['request_id']})"
+    error = kind(message, where=said.get("where"), hint=said.get("hint"))
+    error.details = list(said.get("details") or [])
+    error.code = said.get("code") or error.code
+    return error

@@ -1,0 +1,57 @@
+"""atelier config …"""
+
+import json
+import os
+from typing import Annotated
+
+import typer
+
+from app.cli import common
+from services.core.errors import Invalid
+
+app = typer.Typer(help="Defaults for this home, such as the workspace.", no_args_is_help=True)
+KEYS = {
+    "workspace": "the workspace of commands that name none",
+    "endpoint": "the studio's address, when it is not on this home",
+    "host": "where the studio listens",
+    "port": "on which port",
+    "engine": "auto, docker or process",
+    "profile": "compat, standard or strict: how containers are hardened",
+    "public_url": "the address by which people reach the studio",
+    "behind_proxy": "whether a proxy with TLS stands in front",
+    "allowed_hosts": "further names by which the studio may be called",
+    "allowed_url_hosts": "hosts inside of the network that jobs' URLs may name",
+    "parallel_jobs": "how many jobs run at once",
+    "parallel_starts": "how many containers start at once",
+    "job_memory": "the memory limit of jobs that name none, such as 4g",
+    "stop_grace": "seconds between TERM and KILL",
+    "log_level": "how much the studio logs",
+}
+
+
+@app.command("set")
+def set_(values: Annotated[list[str], typer.Argument(help="key=value …")]) -> None:
+    """Sets defaults: atelier config set workspace=NAME"""
+    config = common.configured()
+    for word in values:
+        key, equals, value = word.partition("=")
+        if not equals or key not in KEYS:
+            raise Invalid(f"'{word}' is not a setting.", hint=f"Known: {', '.join(KEYS)}.")
+        if value:
+            config[key] = value
+        else:
+            config.pop(key, None)
+    path = common.home() / "config.toml"
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in sorted(config.items()))
+    part = path.with_suffix(".part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, path)  # noqa: PTH105 (atomic)
+
+
+@app.command("list")
+def listed() -> None:
+    """Lists what was set."""
+    config = common.configured()
+    rows = [{"key": key, "value": config[key], "meaning": KEYS.get(key, "")} for key in sorted(config)]
+    common.show(rows, ("key", "value", "meaning"))

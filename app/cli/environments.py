@@ -1,0 +1,94 @@
+"""atelier environment …"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.cli import common
+from app.cli.client import Client, in_workspace, part
+from services.core.errors import Invalid
+
+app = typer.Typer(help="Environments: what jobs run in.", no_args_is_help=True)
+COLUMNS = ("name", "version", "build_status", "description", "creation_context.created_at")
+Name = Annotated[str, typer.Option("--name", "-n", help="Name of the environment.")]
+Version = Annotated[str, typer.Option("--version", "-v", help="Its version; the latest when left out.")]
+
+
+@app.command()
+def create(
+    file: Annotated[str, typer.Option("--file", "-f", help="The environment's YAML file.")] = "",
+    name: Name = "",
+    version: Version = "",
+    image: Annotated[str, typer.Option("--image", "-i", help="Image, instead of a file.")] = "",
+    conda_file: Annotated[str, typer.Option("--conda-file", "-c", help="Conda file, with --image.")] = "",
+) -> None:
+    """Creates a version of an environment."""
+    from app.cli import upload
+    from services.specs import local, source
+
+    client = Client()
+    if file:
+        written = source.load_file(Path(file))
+        base = Path(file).parent
+    else:
+        if not image:
+            raise Invalid("An environment needs a --file or an --image.")
+        value = {"image": image, **({"conda_file": str(Path(conda_file).resolve())} if conda_file else {})}
+        written, base = source.load(source.dump(value)), Path.cwd()
+    spec, context = local.environment(written, base)
+    changed = {key: value for key, value in {"name": name, "version": version}.items() if value}
+    body = {"spec": {**spec.model_dump(mode="json", by_alias=True, exclude_none=True), **changed}}
+    if context is not None:
+        body["context"] = upload.send(client, context, "context", ignore=False).id  # type: ignore[assignment]
+    common.show(client.ask("POST", in_workspace("/environments"), json=body))
+
+
+@app.command("list")
+def listed(
+    name: Name = "",
+    include_archived: Annotated[bool, typer.Option("--include-archived", help="Archived ones too.")] = False,
+) -> None:
+    """Lists environments, or the versions of one."""
+    if name:
+        common.show(Client().all(in_workspace(f"/environments/{part(name)}/versions")), COLUMNS)
+        return
+    asked = {"include_archived": include_archived}
+    common.show(Client().all(in_workspace("/environments"), params=asked), COLUMNS)
+
+
+@app.command()
+def show(
+    name: Name,
+    version: Version = "latest",
+    label: Annotated[str, typer.Option("--label", "-l", help="A label, such as latest.")] = "",
+) -> None:
+    """Shows one version."""
+    common.show(Client().ask("GET", in_workspace(f"/environments/{part(name)}/versions/{part(label or version)}")))
+
+
+@app.command()
+def archive(name: Name, version: Version) -> None:
+    """Hides a version from lists."""
+    Client().ask("POST", in_workspace(f"/environments/{part(name)}/versions/{part(version)}/archive"))
+
+
+@app.command()
+def restore(name: Name, version: Version) -> None:
+    """Shows an archived version again."""
+    Client().ask("POST", in_workspace(f"/environments/{part(name)}/versions/{part(version)}/restore"))
+
+
+@app.command()
+def bootstrap() -> None:
+    """Makes base images from the Pythons of this machine; no registry is needed."""
+    from services.engines.docker import DockerEngine
+    from services.studio import Settings, Studio
+
+    studio = Studio(Settings(home=common.home()))
+    engine = DockerEngine(install=studio.install, home=studio.folders.home)
+    made = engine.images.bootstrap(common.note)
+    common.show(
+        [{"image": one.reference, "size_mb": one.size >> 20, "digest": one.digest} for one in made],
+        ("image", "size_mb", "digest"),
+    )

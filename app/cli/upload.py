@@ -1,0 +1,55 @@
+"""Sending files: announced by content, only what is missing travels, and an interrupted upload goes on."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from app.cli import common
+from app.cli.client import Client, in_workspace
+from services.core.errors import Conflict
+from services.specs.code import Manifest, manifest
+
+PIECE = 1 << 20
+ATTEMPTS = 3
+
+
+def send(client: Client, root: Path, kind: str, *, ignore: bool = True, what: str = "") -> Manifest:
+    """Uploads a folder or a file; its id names what is now in the studio."""
+    found = manifest(root, ignore=ignore) if kind != "data" else manifest(root, ignore=False, size=1 << 40)
+    for path, reason in found.refused:
+        common.note(f"Left out: {path} {reason}")
+    for _ in range(ATTEMPTS):
+        entries = [
+            {"path": each.path, "size": each.size, "sha256": each.sha256, "executable": each.executable}
+            for each in found.entries
+        ]
+        state = client.ask("POST", in_workspace("/uploads"), json={"kind": kind, "entries": entries})
+        if not state["complete"] and state["missing"]:
+            state = _sent(client, found, state, what or root.name)
+        if not state["complete"]:
+            state = client.ask("POST", in_workspace(f"/uploads/{state['id']}/seal"))
+        if state["complete"]:
+            return found
+    raise Conflict(f"'{root}' could not be sent whole.", hint="Try again: what arrived is kept.")
+
+
+def _sent(client: Client, found: Manifest, state: Any, what: str) -> Any:
+    sizes = {each.path: each.size for each in found.entries}
+    missing = [(each["path"], each["offset"]) for each in state["missing"]]
+    total = sum(sizes[path] - offset for path, offset in missing)
+    return client.send(in_workspace(f"/uploads/{state['id']}/content"), _pieces(found, missing, total, what), total)
+
+
+def _pieces(found: Manifest, missing: list[tuple[str, int]], total: int, what: str) -> Iterator[bytes]:
+    sent, shows = 0, sys.stderr.isatty() and total > 8 << 20 and not common.chosen.quiet
+    for path, offset in missing:
+        with found.sources[path].open("rb") as file:
+            file.seek(offset)
+            while piece := file.read(PIECE):
+                sent += len(piece)
+                if shows:
+                    print(f"\rUploading {what}: {sent * 100 // total} % of {total >> 20} MB", end="", file=sys.stderr)
+                yield piece
+    if shows:
+        print(file=sys.stderr)
