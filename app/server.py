@@ -34,7 +34,7 @@ def application(studio: Studio, *, screens: Any | None = None) -> Gate:
     """Everything the public port serves. `screens` is the Streamlit half (left out in tests of the rest)."""
     tee = Tee(studio)
     proxy = TrackingProxy(studio, tee)
-    web_url = f"http://127.0.0.1:{studio.settings.port}"
+    web_url = studio.settings.local_url
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -100,7 +100,7 @@ def main() -> None:
     sessions.ensure_owner(studio)
     app = application(studio, screens=mount.application())
     uvicorn.run(
-        app,  # type: ignore[arg-type]
+        app,
         host=settings.host,
         port=settings.port,
         ws="websockets-sansio",

@@ -83,7 +83,8 @@ class TrackingProxy:
         asked = await self._asked(scope, rule, path)
         if rule.artifact:
             await anyio.to_thread.run_sync(self._check_artifact, asked)
-            return await self._streamed(scope, receive, send, asked)
+            await self._streamed(scope, receive, send, asked)
+            return None
         query = await self._query(asked, scope.get("query_string", b"").decode("latin-1"))
         body = await self._body(asked, receive) if scope["method"] in {"POST", "PATCH", "DELETE"} else None
         if rule.owned:

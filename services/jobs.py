@@ -130,9 +130,7 @@ def counted(scope: Scope, query: JobQuery | None = None) -> dict[str, int]:
     found = _filtered(scope, query or JobQuery()).subquery()
     return {
         str(status): count
-        for status, count in scope.session.exec(
-            select(found.c.status, func.count()).group_by(found.c.status)  # type: ignore[call-overload]
-        )
+        for status, count in scope.session.exec(select(found.c.status, func.count()).group_by(found.c.status))
     }
 
 

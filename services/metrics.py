@@ -233,7 +233,7 @@ def heal(studio: Studio, tracking: Tracking, workspace_id: str, run_id: str, *, 
             studio.history.replace(each.run_id, np.concatenate(points) if points else np.empty(0, POINT))
         else:
             studio.history.finish(each.run_id)
-        _summarise_again(studio, each.run_id, list(numbers[key] for key in each.metrics))
+        _summarise_again(studio, each.run_id, [numbers[key] for key in each.metrics])
 
 
 def _arrived(studio: Studio, run_id: str, latest: Mapping[str, Any], numbers: Mapping[str, int]) -> bool:

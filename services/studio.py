@@ -54,6 +54,17 @@ class Settings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, home / "config.toml")
 
     @property
+    def local_url(self) -> str:
+        """Of the web process, as seen from this host."""
+        host = "127.0.0.1" if self.host in {"", "0.0.0.0", "localhost"} else self.host  # noqa: S104 (compared, not bound)
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
+    def reached_at(self) -> str:
+        """The studio's address for people."""
+        return self.public_url.rstrip("/") or self.local_url
+
+    @property
     def url(self) -> str:
         """Of the database."""
         return self.database_url or f"sqlite:///{self.home / 'atelier.db'}"

@@ -18,7 +18,10 @@ import pytest
 from filelock import FileLock
 
 from services import workspaces
+from services.core.errors import EngineError
 from services.engines import tracking
+from services.engines.containers import BuildWish
+from services.engines.docker import DockerEngine
 from services.specs.workspaces import Workspace as WorkspaceSpec
 from services.store import migrate
 from services.store.rows import Principal, RoleAssignment, Workspace
@@ -145,6 +148,47 @@ def _as_postgres(root: Path) -> Callable[[list[str]], None]:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def docker() -> None:
+    """Skips where no engine answers."""
+    try:
+        DockerEngine(install="probe", home=Path("/nonexistent")).info()
+    except EngineError as cause:
+        pytest.skip(f"no Docker engine: {cause}")
+
+
+@pytest.fixture(scope="session")
+def python_image(docker: None, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A base image with Python 3.11 on the Docker engine; made once from this host's own packages."""
+    home = tmp_path_factory.mktemp("base")
+    engine = DockerEngine(install="probe", home=home)
+    return engine.build(BuildWish(hash="base", base="atelier/python:3.11"), home / "log").reference
+
+
+@pytest.fixture
+def docker_engine(docker: None, tmp_path: Path) -> Iterator[DockerEngine]:
+    """An install of its own on the Docker engine; nothing of it stays there."""
+    home = tmp_path / "engine"
+    home.mkdir()
+    engine = DockerEngine(install=f"t{uuid.uuid4().hex[:8]}", home=home)
+    yield engine
+    forget_install(engine)
+
+
+def forget_install(engine: DockerEngine) -> None:
+    """Removes everything that carries the install's label, and the images it built."""
+    client, mine = engine.client, {"label": f"atelier.install={engine.install}"}
+    for found in client.containers(all=True, filters=mine):
+        client.remove_container(found["Id"], force=True, v=True)
+    for volume in client.volumes(filters=mine)["Volumes"] or ():
+        client.remove_volume(volume["Name"], force=True)
+    for network in client.networks(filters=mine):
+        client.remove_network(network["Id"])
+    for image in client.images(name=f"atelier/env-{engine.install}"):
+        client.remove_image(image["Id"], force=True)
+    engine.close()
 
 
 @pytest.fixture(scope="session")

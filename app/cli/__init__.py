@@ -58,7 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except Exception as bug:
-        common.fail(f"This is a fault of ours: {type(bug).__name__}: {bug}", code="InternalError", hint="--debug says more.")
+        common.fail(
+            f"This is a fault of ours: {type(bug).__name__}: {bug}", code="InternalError", hint="--debug says more."
+        )
         _debugged()
         sys.exit(1)
 

@@ -83,7 +83,9 @@ class Client:
     def send(self, path: str, pieces: Iterator[bytes], length: int) -> Any:
         """Streams a body of known length."""
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(length)}
-        return self.answer("PUT", path, content=pieces, headers=headers, timeout=httpx.Timeout(SECONDS, write=600, read=600)).json()
+        return self.answer(
+            "PUT", path, content=pieces, headers=headers, timeout=httpx.Timeout(SECONDS, write=600, read=600)
+        ).json()
 
 
 def in_workspace(path: str = "") -> str:
@@ -127,7 +129,10 @@ def refusal(answer: httpx.Response) -> AtelierError:
     kind = _CLASSES.get(answer.status_code, AtelierError)
     message = said.get("detail") or f"The studio answered {answer.status_code}."
     if answer.status_code == 401:
-        message, said["hint"] = "The studio does not know this token.", "Set ATELIER_TOKEN, or use the home of the studio."
+        message, said["hint"] = (
+            "The studio does not know this token.",
+            "Set ATELIER_TOKEN, or use the home of the studio.",
+        )
     if answer.status_code >= 500 and said.get("request_id"):
         message += f" (request {said['request_id']})"
     error = kind(message, where=said.get("where"), hint=said.get("hint"))

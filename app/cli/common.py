@@ -71,7 +71,9 @@ def taken(tree: click.Command, words: Sequence[str]) -> list[str]:
             if not equals and todo and name in known.get("values", ()):
                 rest.append(todo.pop(0))
     if chosen.output and chosen.output not in FORMATS:
-        raise Invalid(f"{chosen.output!r} is no output format.", where="--output", hint=f"One of: {', '.join(FORMATS)}.")
+        raise Invalid(
+            f"{chosen.output!r} is no output format.", where="--output", hint=f"One of: {', '.join(FORMATS)}."
+        )
     return rest
 
 
@@ -226,7 +228,9 @@ def _table(value: Any, columns: Sequence[str]) -> str:
         if not value:
             return "Nothing here yet."
         names = list(columns) or [key for key in value[0] if not isinstance(value[0][key], dict | list)]
-        return _aligned([[name.replace("_", " ").capitalize() for name in names], *([_at(row, n) for n in names] for row in value)])
+        return _aligned(
+            [[name.replace("_", " ").capitalize() for name in names], *([_at(row, n) for n in names] for row in value)]
+        )
     if isinstance(value, dict):
         shown = {key: each for key, each in value.items() if each not in (None, "", {}, [])}
         return _aligned([[key, _cell(each)] for key, each in shown.items()], head=False)
@@ -244,7 +248,9 @@ def _at(row: Mapping[str, Any], name: str) -> str:
 
 def _aligned(rows: Sequence[Sequence[str]], *, head: bool = True) -> str:
     widths = [min(60, max(len(row[index]) for row in rows)) for index in range(len(rows[0]))]
-    lines = ["  ".join(cell[:width].ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines = [
+        "  ".join(cell[:width].ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
     if not head:
         lines = [f"{row[0].ljust(widths[0])}  {row[1]}".rstrip() for row in rows]
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]] if head else lines)

@@ -13,7 +13,14 @@ from app.cli.workspaces import pairs
 from services.core.errors import Invalid
 
 app = typer.Typer(help="Jobs: what runs.", no_args_is_help=True)
-COLUMNS = ("name", "display_name", "status", "experiment_name", "creation_context.created_at", "creation_context.created_by")
+COLUMNS = (
+    "name",
+    "display_name",
+    "status",
+    "experiment_name",
+    "creation_context.created_at",
+    "creation_context.created_by",
+)
 Name = Annotated[str, typer.Option("--name", "-n", help="Name of the job.")]
 ENDED = ("Completed", "Failed", "Canceled")
 POLL_SECONDS = 0.25
@@ -23,7 +30,9 @@ POLL_SECONDS = 0.25
 def create(
     file: Annotated[str, typer.Option("--file", "-f", help="The job's YAML file; - reads standard input.")],
     name: Annotated[str, typer.Option("--name", "-n", help="Name of the job; made up when left out.")] = "",
-    set_: Annotated[list[str] | None, typer.Option("--set", help="field.field=value; changes what the file says.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="field.field=value; changes what the file says.")
+    ] = None,
     stream: Annotated[bool, typer.Option("--stream", "-s", help="Follow the log until the job ends.")] = False,
     web: Annotated[bool, typer.Option("--web", help="Open the job in the browser.")] = False,
 ) -> None:
@@ -121,7 +130,9 @@ def update(
     display_name: Annotated[str | None, typer.Option(help="A new display name.")] = None,
     description: Annotated[str | None, typer.Option(help="A new description.")] = None,
     tags: Annotated[list[str] | None, typer.Option("--tags", "--tag", help="key=value; may be repeated.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="display_name=…, description=…, tags.key=value.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="display_name=…, description=…, tags.key=value.")
+    ] = None,
 ) -> None:
     """Changes display name, description or tags."""
     client = Client()

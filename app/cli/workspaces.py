@@ -38,7 +38,9 @@ def create(
 
 
 @app.command("list")
-def listed(deleted: Annotated[bool, typer.Option("--deleted", help="Those that can still be recovered.")] = False) -> None:
+def listed(
+    deleted: Annotated[bool, typer.Option("--deleted", help="Those that can still be recovered.")] = False,
+) -> None:
     """Lists the workspaces that you can open."""
     common.show(Client().all("/workspaces", params={"deleted": deleted}), COLUMNS)
 
@@ -70,7 +72,9 @@ def update(
 @app.command()
 def delete(
     name: Name = "",
-    purge: Annotated[bool, typer.Option("--purge", "--permanently-delete", help="For good, with all it holds.")] = False,
+    purge: Annotated[
+        bool, typer.Option("--purge", "--permanently-delete", help="For good, with all it holds.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Deletes a workspace; it can be recovered for 14 days, unless it is purged."""

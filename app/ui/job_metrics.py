@@ -15,7 +15,7 @@ MACHINE = "system/"
 UNITS = {"percent": "%", "mb": " MB", "bytes": " B"}
 
 
-def recorded(job: Job):
+def recorded(job: Job) -> metrics.Recorded:
     with context.scope() as s:
         return metrics.summary(s, job.name)
 
@@ -66,7 +66,7 @@ def _drawn(job: str, keys: list[str], x: str, smoothing: float, *, live: bool) -
             found = metrics.history(s, job, keys, max_points=POINTS)
         with st.grid(2, gap="small", border=True):
             for each in found:
-                series = charts.Series(each.key, each.time if x == "time" else each.step, each.value)
+                series = charts.Series(each.key, (each.time if x == "time" else each.step).astype(float), each.value)
                 figure = charts.lines([series], title=each.key, x=x, smoothing=smoothing)
                 st.plotly_chart(figure, config=CONFIG, key=f"chart:{each.key}")
 

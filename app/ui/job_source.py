@@ -3,8 +3,9 @@
 import streamlit as st
 
 from app import context
+from app.api import shapes
 from app.ui import forms, parts
-from services import jobs
+from services import jobs, workspaces
 from services.specs import source
 from services.store.rows import Job
 
@@ -17,5 +18,5 @@ def show(job: Job) -> None:
     with right:
         parts.section("JSON", "as 'atelier job show' prints it")
         with context.scope() as s:
-            told = jobs.as_json(s, jobs.get(s, job.name))
+            told = shapes.job(jobs.get(s, job.name), workspaces.get(s), s.studio.settings.reached_at)
         st.code(forms.pretty(told), language="json", wrap_lines=True)

@@ -26,8 +26,10 @@ _RULES = tuple(
             "Free some space ('docker system df' shows what images take).",
         ),
         (
-            r"(?:Because|And because|×).*(?:no version|there are no versions|unsatisfiable|cannot be satisfied|not found in the package registry)"
-            r"|No matching distribution found|Could not find a version|was not found in the package registry",
+            (
+                r"(?:Because|And because|×).*(?:no version|there are no versions|unsatisfiable|cannot be satisfied)"
+                r"|No matching distribution found|Could not find a version|not found in the package registry"
+            ),
             "A package or version does not exist for this Python",
             "Check its name and version, or choose another Python version in the conda file.",
         ),
@@ -42,8 +44,10 @@ _RULES = tuple(
             "Pin numpy below 2 or raise the package that needs the old one.",
         ),
         (
-            r"error: command '?(?:gcc|cc|g\+\+|x86_64-linux-gnu-gcc)'?|(?:gcc|cc|g\+\+): (?:command )?not found"
-            r"|Unable to find a compiler|Microsoft Visual C\+\+",
+            (
+                r"error: command '?(?:gcc|cc|g\+\+|x86_64-linux-gnu-gcc)'?|(?:gcc|cc|g\+\+): (?:command )?not found"
+                r"|Unable to find a compiler|Microsoft Visual C\+\+"
+            ),
             "A package has no wheel and no compiler is in the image",
             "Choose a version with a wheel, or an image with a compiler.",
         ),
@@ -53,8 +57,10 @@ _RULES = tuple(
             "Set PIP_CERT or SSL_CERT_FILE to your CA bundle before starting the studio.",
         ),
         (
-            r"Temporary failure in name resolution|Name or service not known|dns error|failed to lookup address"
-            r"|Connection refused|Connection timed out|Network is unreachable|error sending request|no such host",
+            (
+                r"Temporary failure in name resolution|Name or service not known|dns error|failed to lookup address"
+                r"|Connection refused|Connection timed out|Network is unreachable|error sending request|no such host"
+            ),
             "The network or the package index cannot be reached",
             "Check the network, and pip's settings on this host: builds use them.",
         ),

@@ -139,12 +139,12 @@ class FakeEngine:
     def sweep(self, keep_holders: Sequence[str]) -> int:
         return 0
 
-    def end(self, name: str, code: int, *, at: datetime | None = None, **facts: bool) -> None:
+    def end(self, name: str, code: int, *, at: datetime | None = None, oom_killed: bool = False) -> None:
         """Ends a running container, for instance with `oom_killed=True`."""
         with self._lock:
             found = self._there[name]
             self._there[name] = replace(
-                found, status="exited", exit_code=code, finished_at=at or now(), pid=None, **facts
+                found, status="exited", exit_code=code, finished_at=at or now(), pid=None, oom_killed=oom_killed
             )
             self._events.put(Ended(name, name, found.labels))
 

@@ -72,10 +72,10 @@ def manifest(root: Path, *, ignore: bool = True, files: int = FILES, size: int =
             hint="List what is not needed in .amlignore, or make the rest a data input.",
         )
     entries = tuple(_entry(path, name) for name, path in found)
-    return Manifest(entries, tuple(refused), {name: path for name, path in found})
+    return Manifest(entries, tuple(refused), dict(found))
 
 
-def _rules(root: Path) -> pathspec.PathSpec | None:
+def _rules(root: Path) -> pathspec.GitIgnoreSpec | None:
     for name in IGNORE_FILES:
         path = root / name
         if path.is_file():
@@ -87,7 +87,7 @@ def _rules(root: Path) -> pathspec.PathSpec | None:
 def _files(
     folder: Path,
     prefix: str,
-    rules: pathspec.PathSpec | None,
+    rules: pathspec.GitIgnoreSpec | None,
     refused: list[tuple[str, str]],
     parents: tuple[tuple[int, int], ...],
 ) -> Iterator[tuple[str, Path]]:

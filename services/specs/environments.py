@@ -105,9 +105,10 @@ def _nested(entry: Mapping[str, Any], where: str) -> tuple[list[str], list[str]]
     lines = entry.get("pip")
     if not isinstance(lines, list) or len(entry) != 1:
         raise Invalid("Only a list under 'pip' can be nested among the dependencies.", where=where)
-    packages, options = [], []
+    packages: list[str] = []
+    options: list[str] = []
     for line in (str(raw).strip() for raw in lines):
-        if line.startswith("-r ") or line.startswith("--requirement"):
+        if line.startswith(("-r ", "--requirement")):
             raise Invalid("A requirements file cannot be named here; list its packages.", where=f"{where}.pip")
         if any(char in line for char in "\0\n\r"):
             raise Invalid("A requirement is one line.", where=f"{where}.pip")

@@ -67,7 +67,8 @@ def _relevant(errors: list[ErrorDetails]) -> list[ErrorDetails]:
             branches.setdefault(error["loc"][len(prefix)] if len(error["loc"]) > len(prefix) else None, []).append(
                 error
             )
-        kept += min(branches.values(), key=lambda found: (_is_wrong_kind(found), len(found)))
+        nearest = min(branches.values(), key=_distance)
+        kept += nearest
     return sorted(kept, key=lambda error: error["type"] != "extra_forbidden")
 
 
@@ -82,13 +83,17 @@ def _by_union(errors: list[ErrorDetails]) -> dict[tuple[int | str, ...], list[Er
     return groups
 
 
+def _distance(found: list[ErrorDetails]) -> tuple[bool, int]:
+    return _is_wrong_kind(found), len(found)
+
+
 def _is_wrong_kind(found: list[ErrorDetails]) -> bool:
     """The branch did not even look inside."""
     return all(error["type"].endswith("_type") and _is_branch(error["loc"][-1]) for error in found if error["loc"])
 
 
 def _told(error: ErrorDetails, model: type[BaseModel], source: Source | None) -> tuple[str, str]:
-    path = _names(error["loc"][:-1]) + [str(error["loc"][-1])] if _is_key(error) else _names(error["loc"])
+    path = [*_names(error["loc"][:-1]), str(error["loc"][-1])] if _is_key(error) else _names(error["loc"])
     field = ".".join(path)
     line = source.line(path) if source else None
     where = source.where(path) if source else field

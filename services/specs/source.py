@@ -93,12 +93,13 @@ def _decoded(text: str | bytes, file: str) -> str:
     if len(text) > LIMIT:
         raise Invalid(f"The file is too large: {len(text)} bytes, at most {LIMIT} are read.", where=file)
     if isinstance(text, bytes):
-        if text.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raw = text
+        if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
             raise Invalid("The file must be UTF-8; this one is UTF-16.", where=file)
         try:
-            text = text.decode("utf-8-sig")
+            text = raw.decode("utf-8-sig")
         except UnicodeDecodeError as cause:
-            line = text[: cause.start].count(b"\n") + 1
+            line = raw[: cause.start].count(b"\n") + 1
             raise Invalid(f"The file must be UTF-8; byte {cause.start} is not.", where=f"{file}:{line}") from cause
     for position, char in enumerate(text):
         if char == "\0" or (0xD800 <= ord(char) <= 0xDFFF):
@@ -119,17 +120,19 @@ class _Reader:
         self._scan(text)
         loader = yaml.CSafeLoader(text)
         try:
-            documents = []
-            while loader.check_node():  # type: ignore[no-untyped-call]
-                documents.append(loader.get_node())  # type: ignore[no-untyped-call]
-                if len(documents) > 1:
-                    raise self._invalid("Expected one document, got two (a second '---').", documents[1])
+            documents: list[yaml.Node] = []
+            while loader.check_node():
+                if (node := loader.get_node()) is None:
+                    break
+                if documents:
+                    raise self._invalid("Expected one document, got two (a second '---').", node)
+                documents.append(node)
         except yaml.MarkedYAMLError as cause:
             raise self._malformed(cause) from cause
         except yaml.YAMLError as cause:
             raise Invalid(f"This is not YAML: {cause}.", where=self.file) from cause
         finally:
-            loader.dispose()  # type: ignore[no-untyped-call]
+            loader.dispose()
         if not documents:
             raise Invalid("Expected a mapping at top level, got an empty file.", where=self.file)
         value = self._value(documents[0], (), 0)
@@ -218,7 +221,7 @@ class _Reader:
             raise self._invalid(f"Tag not allowed: {node.tag.removeprefix(_CORE)}.", node)
 
     def _invalid(self, message: str, node: yaml.Node | yaml.Event) -> Invalid:
-        return Invalid(message, where=f"{self.file}:{node.start_mark.line + 1}")
+        return Invalid(message, where=f"{self.file}:{node.start_mark.line + 1 if node.start_mark else '?'}")
 
     def _malformed(self, cause: yaml.MarkedYAMLError) -> Invalid:
         mark = cause.problem_mark or cause.context_mark

@@ -136,7 +136,8 @@ LOG = (
             "Loading digits: 1797 images of 8×8",
             "\x1b[1mTraining\x1b[0m with \x1b[36mlearning_rate=0.01\x1b[0m",
             *(
-                f"epoch {epoch:>3}  loss \x1b[33m{2.3 / (epoch + 1):.4f}\x1b[0m  accuracy \x1b[32m{1 - 0.5 / (epoch + 1):.4f}\x1b[0m"
+                f"epoch {epoch:>3}  loss \x1b[33m{2.3 / (epoch + 1):.4f}\x1b[0m"
+                f"  accuracy \x1b[32m{1 - 0.5 / (epoch + 1):.4f}\x1b[0m"
                 for epoch in range(120)
             ),
             "downloading  10%\rdownloading  60%\rdownloading 100%",

@@ -1,5 +1,6 @@
 """What people write and what they are told: field, line, rule, and the nearest right word."""
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -111,10 +112,8 @@ def test_hostile_files_are_refused_quickly() -> None:
 @given(some.text(max_size=300))
 @settings(max_examples=300, deadline=None)
 def test_any_text_is_a_job_or_an_error_of_ours(text: str) -> None:
-    try:
-        read(text)
-    except AtelierError as error:
-        assert error.message
+    with contextlib.suppress(AtelierError):
+        assert isinstance(read(text), CommandJob)
 
 
 @given(
@@ -127,10 +126,10 @@ def test_any_text_is_a_job_or_an_error_of_ours(text: str) -> None:
 )
 @settings(max_examples=400, deadline=None)
 def test_any_value_in_any_field_is_accepted_or_explained(value: object, field: str) -> None:
-    try:
-        checked(CommandJob, {"command": "x", "environment": {"image": "a:1"}, field: value})
-    except Invalid as error:
-        assert error.message
+    with contextlib.suppress(Invalid):
+        assert isinstance(
+            checked(CommandJob, {"command": "x", "environment": {"image": "a:1"}, field: value}), CommandJob
+        )
 
 
 @pytest.mark.parametrize("code", ["../../../nowhere", "/", "'~'", "missing"])

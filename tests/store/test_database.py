@@ -5,6 +5,7 @@ import threading
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 from sqlalchemy import exc
 from sqlmodel import select
 
@@ -17,18 +18,23 @@ from tests.conftest import Stage
 
 
 def test_what_raises_leaves_nothing_behind(stage: Stage):
-    with pytest.raises(RuntimeError), stage.studio.database.session(write=True) as session:
-        session.add(Fact(name="half", value={"a": 1}))
-        session.flush()
-        raise RuntimeError
+    def half_done() -> None:
+        with stage.studio.database.session(write=True) as session:
+            session.add(Fact(name="half", value={"a": 1}))
+            session.flush()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        half_done()
     with stage.studio.database.session(write=False) as session:
         assert session.get(Fact, "half") is None
 
 
 def test_a_reader_cannot_write(stage: Stage):
-    with pytest.raises(exc.DBAPIError), stage.studio.database.session(write=False) as session:
+    with stage.studio.database.session(write=False) as session:
         session.add(Fact(name="sneaked", value={}))
-        session.flush()
+        with pytest.raises(exc.DBAPIError):
+            session.flush()
 
 
 def test_a_watch_wakes_up_on_anothers_commit(stage: Stage):
@@ -95,7 +101,11 @@ def test_upgrading_twice_changes_nothing_and_the_schema_is_that_of_the_rows(stag
 
 def test_a_database_of_a_newer_release_is_refused(lite: Stage):
     with lite.studio.database.engine.begin() as connection:
-        connection.exec_driver_sql(f"UPDATE {migrate.VERSION_TABLE} SET version_num = '9999'")
+        connection.execute(
+            sqlalchemy.table(migrate.VERSION_TABLE, sqlalchemy.column("version_num"))
+            .update()
+            .values(version_num="9999")
+        )
     with pytest.raises(Conflict, match="newer release"):
         migrate.upgrade(lite.studio.database)
 

@@ -6,18 +6,18 @@ Runs at the start of every Python in a job (3.6 and later); a sitecustomize furt
 import sys
 
 
-def _line_buffered():
+def _line_buffered() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(line_buffering=True)
 
 
-def _run_the_next_one():
+def _run_the_next_one() -> None:
     import os
     from importlib.machinery import PathFinder
 
-    here = os.path.dirname(os.path.abspath(__file__))
-    path = [entry for entry in sys.path if os.path.abspath(entry) != here]
+    here = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 (pathlib is slow to import)
+    path = [entry for entry in sys.path if os.path.abspath(entry) != here]  # noqa: PTH100
     spec = PathFinder.find_spec("sitecustomize", path)
     if spec is not None and spec.loader is not None:
         import importlib.util
@@ -28,5 +28,5 @@ def _run_the_next_one():
 try:
     _line_buffered()
     _run_the_next_one()
-except Exception:  # a job must start whatever this image's Python is
+except Exception:  # noqa: BLE001, S110 (a job must start whatever this image's Python is)
     pass
