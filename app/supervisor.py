@@ -166,6 +166,14 @@ def up(settings: Settings, *, on_ready: Callable[[str, str], None] | None = None
         lock.release()
 
 
+def require_free(settings: Settings) -> None:
+    """Raises what `up` would raise, before anything is started."""
+    check_address(settings)
+    if found := running(settings.home):
+        raise Conflict(f"A studio runs already on this home: {found['url']}.")
+    require_port(settings)
+
+
 def check_address(settings: Settings) -> None:
     if settings.host not in LOOPBACK and not settings.behind_proxy:
         raise Denied(

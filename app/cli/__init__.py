@@ -5,8 +5,8 @@ import signal
 import sys
 from collections.abc import Sequence
 
-import click
 import typer
+from typer.core import TyperGroup
 
 from app.cli import common
 from services.core.errors import AtelierError
@@ -14,7 +14,7 @@ from services.core.errors import AtelierError
 INTERRUPTED = 130
 
 
-def command() -> click.Command:
+def tree() -> TyperGroup:
     """The whole tree. Nouns are imported here, their slow parts when a command runs."""
     from app.cli import config, environments, jobs, studio, workspaces
 
@@ -30,34 +30,31 @@ def command() -> click.Command:
     studio.add_to(app)
     for noun, part in (("workspace", workspaces), ("job", jobs), ("environment", environments), ("config", config)):
         app.add_typer(part.app, name=noun)
-    return typer.main.get_command(app)
+    made = typer.main.get_command(app)
+    assert isinstance(made, TyperGroup)  # noqa: S101 (it has nouns)
+    return made
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Exit codes: 0 done, 1 failed, 2 invalid, 3 not found, 4 denied, 5 conflict, 6 no answer, 130 interrupted."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     words = list(sys.argv[1:] if arguments is None else arguments)
-    tree = command()
+    nouns = tree()
     try:
-        given = common.taken(tree, words)
-        tree.main(args=given, prog_name="atelier", standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as shown:
-        print(shown.format_message())
-        sys.exit(0)
-    except click.exceptions.Abort:
+        given = common.taken(nouns, words)
+        sys.exit(nouns.main(args=given, prog_name="atelier", standalone_mode=False))
+    except typer.Abort:
         sys.exit(INTERRUPTED)
-    except click.exceptions.Exit as left:
-        sys.exit(left.exit_code)
-    except click.ClickException as wrong:
-        common.fail(wrong.format_message(), code="Invalid", hint=_usage(wrong))
-        sys.exit(2)
+    except typer.TyperException as wrong:
+        _explained(wrong)
+        sys.exit(wrong.exit_code)
     except AtelierError as error:
         common.fail(error.message, code=error.code, where=error.where, hint=error.hint, details=error.details)
         _debugged()
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    except Exception as bug:
+    except Exception as bug:  # noqa: BLE001 (the outermost place: never a traceback unless asked for)
         common.fail(
             f"This is a fault of ours: {type(bug).__name__}: {bug}", code="InternalError", hint="--debug says more."
         )
@@ -65,9 +62,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(1)
 
 
-def _usage(wrong: click.ClickException) -> str:
+def _explained(wrong: typer.TyperException) -> None:
+    """A noun without a verb shows what there is; everything else is said with the way to find out."""
     context = getattr(wrong, "ctx", None)
-    return f"'{context.command_path} --help' shows what there is." if context is not None else ""
+    if type(wrong).__name__ == "NoArgsIsHelpError":
+        print(context.get_help() if context is not None else wrong.format_message())
+        return
+    usage = f"'{context.command_path} --help' shows what there is." if context is not None else ""
+    common.fail(wrong.format_message(), code="Invalid", hint=usage)
 
 
 def _debugged() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
+from typer.core import TyperGroup, TyperOption
 
 from services.core.errors import Invalid
 
@@ -46,7 +46,7 @@ class Chosen:
 chosen = Chosen()
 
 
-def taken(tree: click.Command, words: Sequence[str]) -> list[str]:
+def taken(tree: TyperGroup, words: Sequence[str]) -> list[str]:
     """The words without the global options, with prefixes of long flags made whole. Raises Invalid."""
     known = _long_flags(tree, words)
     rest: list[str] = []
@@ -164,11 +164,11 @@ def _choose(field: str, value: str) -> None:
         setattr(chosen, field, value)
 
 
-def _long_flags(tree: click.Command, words: Sequence[str]) -> dict[str, set[str]]:
+def _long_flags(tree: TyperGroup, words: Sequence[str]) -> dict[str, set[str]]:
     """The long flags of the command that the words name, and those that take a value."""
-    here: click.Command = tree
+    here: Any = tree
     for word in words:
-        if word.startswith("-") or not isinstance(here, click.Group):
+        if word.startswith("-") or not isinstance(here, TyperGroup):
             continue
         following = here.commands.get(word)
         if following is None:
@@ -178,7 +178,7 @@ def _long_flags(tree: click.Command, words: Sequence[str]) -> dict[str, set[str]
     for parameter in here.params:
         options = {*parameter.opts, *parameter.secondary_opts}
         flags |= {option for option in options if option.startswith("--")}
-        if isinstance(parameter, click.Option) and not parameter.is_flag and not parameter.count:
+        if isinstance(parameter, TyperOption) and not parameter.is_flag and not parameter.count:
             values |= options
     return {"flags": flags | {"--help"}, "values": values}
 

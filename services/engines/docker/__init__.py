@@ -96,6 +96,11 @@ class DockerEngine:
             warnings=tuple(warnings),
         )
 
+    @translated
+    def clock(self) -> datetime:
+        """The time of the machine that the engine runs on."""
+        return parse(str(connect(self._host, seconds=PROBE_SECONDS).info()["SystemTime"]))
+
     def seen(self, mount: Mount) -> str:
         return mount.target
 

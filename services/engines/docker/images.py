@@ -14,7 +14,7 @@ from services.engines import bases, pip_settings
 from services.engines.containers import BuildFailed, BuildWish, Image, ImageNotFound
 from services.engines.diagnosis import diagnose
 from services.engines.docker import contexts
-from services.engines.docker.connection import explained
+from services.engines.docker.connection import explained, translated
 from services.engines.interpreters import choose, interpreters
 
 BUILD_SH = Path(__file__).parents[2] / "runtime" / "build.sh"
@@ -55,6 +55,12 @@ class Images:
     def bootstrap(self, say: Callable[[str], None] = lambda line: None) -> list[Image]:
         """A base image for every interpreter of this host; quick when they are there."""
         return [self._made_base(one.version, say) for one in interpreters()]
+
+    @translated
+    def bases(self) -> list[str]:
+        """References of the base images that are there."""
+        found = self.client.images(filters={"label": bases.LABEL})
+        return sorted(tag for one in found for tag in one["RepoTags"] or [] if tag.startswith(bases.REPOSITORY))
 
     def _based(self, reference: str, python: str | None, say: Callable[[str], None]) -> Image:
         if _is_ours(reference):
