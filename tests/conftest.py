@@ -188,7 +188,6 @@ def forget_install(engine: DockerEngine) -> None:
         client.remove_network(network["Id"])
     for image in client.images(name=f"atelier/env-{engine.install}"):
         client.remove_image(image["Id"], force=True)
-    engine.close()
 
 
 @pytest.fixture(scope="session")

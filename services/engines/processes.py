@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 import psutil
 
-from services.core.errors import Conflict, NotFound
+from services.core.errors import Conflict, EngineError, NotFound
 from services.core.times import iso, now
 from services.engines import listings, pip_settings
 from services.engines.containers import (
@@ -101,7 +101,7 @@ class ProcessEngine:
         return wish.name
 
     def start(self, id: str) -> None:
-        folder, state = self._state(id)
+        folder, state = self._own(id)
         if (folder / "pid").exists():
             return
         process = subprocess.Popen(
@@ -113,7 +113,7 @@ class ProcessEngine:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        while not (folder / "pid").exists() and process.poll() is None:
+        while _pid(folder) is None and process.poll() is None:
             time.sleep(0.001)
 
     def inspect(self, name_or_id: str) -> Found:
@@ -141,7 +141,7 @@ class ProcessEngine:
         return rows
 
     def stop(self, id: str, *, grace: float) -> None:
-        folder, _ = self._state(id)
+        folder, _ = self._own(id)
         for signal_, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, 10.0)):
             left = self._processes(id, without=_pid(folder))
             for process in left:
@@ -197,6 +197,13 @@ class ProcessEngine:
         state = _read(folder / "state.json")
         if state is None:
             raise NotFound(f"No process is named '{name}'.")
+        return folder, state
+
+    def _own(self, name: str) -> tuple[Path, dict[str, Any]]:
+        """For what changes it: nothing of another install is ever touched."""
+        folder, state = self._state(name)
+        if state["labels"].get(INSTALL) != self.install:
+            raise EngineError("This process is not of this install and is left alone.")
         return folder, state
 
     def _farm(self, mount: Mount) -> Path:
@@ -256,13 +263,11 @@ def _copied(code: WorkingCopy) -> None:
     upper.mkdir(parents=True, exist_ok=True)
     for link, target in code.links.items():
         place = upper / link
-        if place.is_symlink() or not place.exists():
-            place.unlink(missing_ok=True)
-            place.symlink_to(target)
-        else:  # the code brings a folder of that name: what it holds belongs to the link
-            shutil.copytree(place, target, dirs_exist_ok=True)
+        # What the code has under that name is hidden, as it is below a container's mount.
+        if place.is_dir() and not place.is_symlink():
             remove_tree(place)
-            place.symlink_to(target)
+        place.unlink(missing_ok=True)
+        place.symlink_to(target)
 
 
 def _wants_sorting(mount: Mount) -> bool:

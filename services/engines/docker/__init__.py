@@ -4,6 +4,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -80,18 +81,19 @@ class DockerEngine:
 
     @translated
     def info(self) -> EngineInfo:
-        client = connect(self._host, seconds=PROBE_SECONDS)  # whether it answers must be known soon
-        facts, version = client.info(), client.version()
+        with closing(connect(self._host, seconds=PROBE_SECONDS)) as client:  # whether it answers must be known soon
+            facts, version = client.info(), client.version()
+            started_at, gateway = _engine_start(client), Networks(client, self.install).gateway()
         warnings = [] if listings.works() else ["Input folders may list out of order: /dev/shm cannot be used."]
         return EngineInfo(
             name="local",
             kind="docker",
             version=str(version["Version"]),
             api_version=str(version["ApiVersion"]),
-            started_at=_engine_start(client),
+            started_at=started_at,
             cpus=int(facts["NCPU"]),
             memory=int(facts["MemTotal"]),
-            gateway=Networks(client, self.install).gateway(),
+            gateway=gateway,
             isolates=True,
             warnings=tuple(warnings),
         )
@@ -122,7 +124,8 @@ class DockerEngine:
 
     @translated
     def start(self, id: str) -> None:
-        self.client.start(id)
+        if self._own(id)["State"]["Status"] == "created":  # Docker would run an ended one again
+            self.client.start(id)
 
     @translated
     def inspect(self, name_or_id: str) -> Found:
@@ -142,17 +145,16 @@ class DockerEngine:
 
     @translated
     def stop(self, id: str, *, grace: float) -> None:
+        self._own(id)
         # The SDK adds `timeout` to its own time limit.
         self.client.stop(id, timeout=int(grace))
 
     @translated
     def remove(self, id: str) -> None:
         try:
-            facts = self.client.inspect_container(id)
+            facts = self._own(id)
         except errors.NotFound:
             return
-        if facts["Config"]["Labels"].get(INSTALL) != self.install:
-            raise EngineError("This container is not of this install and is left alone.")
         name = facts["Name"].lstrip("/")
         try:
             self.client.remove_container(facts["Id"], force=True, v=True)
@@ -162,13 +164,12 @@ class DockerEngine:
         shutil.rmtree(self._farms(name), ignore_errors=True)
 
     def ended(self) -> Iterator[Ended]:
-        client = connect(self._host, seconds=None)
         filters = {
             "type": "container",
             "event": ["die", "oom", "destroy"],
             "label": [f"{INSTALL}={self.install}", "atelier.kind=job"],
         }
-        with translating():
+        with translating(), closing(connect(self._host, seconds=None)) as client:
             for event in client.events(decode=True, filters=filters):
                 labels = dict(event["Actor"]["Attributes"])
                 yield Ended(event["Actor"]["ID"], labels.get("name", ""), labels)
@@ -188,6 +189,13 @@ class DockerEngine:
 
     def sweep(self, keep_holders: Sequence[str]) -> int:
         return self.networks.sweep(frozenset(keep_holders))
+
+    def _own(self, id: str) -> dict[str, Any]:
+        """The facts of what is to be changed: nothing of another install is ever touched."""
+        facts: dict[str, Any] = self.client.inspect_container(id)
+        if (facts["Config"]["Labels"] or {}).get(INSTALL) != self.install:
+            raise EngineError("This container is not of this install and is left alone.")
+        return facts
 
     def _network(self, wish: Container, *, shares: bool) -> str:
         if wish.profile == "strict":
@@ -245,6 +253,7 @@ def _found(facts: dict[str, Any]) -> Found:
     status: Literal["created", "running", "exited", "dead"] = (
         "running" if state["Running"] else state["Status"] if state["Status"] in {"created", "dead"} else "exited"
     )
+    started, finished = _time(state.get("StartedAt")), _time(state.get("FinishedAt"))
     return Found(
         id=facts["Id"],
         name=facts["Name"].lstrip("/"),
@@ -253,8 +262,8 @@ def _found(facts: dict[str, Any]) -> Found:
         exit_code=state["ExitCode"] if status != "running" else None,
         oom_killed=bool(state["OOMKilled"]),
         error=state.get("Error") or "",
-        started_at=_time(state.get("StartedAt")),
-        finished_at=_time(state.get("FinishedAt")),
+        started_at=started,
+        finished_at=max(started, finished) if started and finished else finished,  # Docker mixes up very short ones
         pid=state.get("Pid") or None,
     )
 
