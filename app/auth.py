@@ -4,6 +4,7 @@ import html
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
 
+import anyio.to_thread
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -37,9 +38,7 @@ async def sign_in(request: Request) -> Response:
     target = safe_next((fields.get("next") or ["/"])[0])
     studio: Studio = request.app.state.studio
     address, agent = request.client.host if request.client else "", request.headers.get("user-agent", "")
-    cookie = sessions.sign_in(studio, secret, address=address, agent=agent) or sessions.sign_in_by_token(
-        studio, secret, address=address, agent=agent
-    )
+    cookie = await anyio.to_thread.run_sync(_opened, studio, secret, address, agent)
     if cookie is None:
         text = "This link or token is not valid any more."
         return _shown(token="", target=target, text=text, is_error=True, status=401)
@@ -62,7 +61,10 @@ def sign_out(request: Request) -> Response:
 
 def safe_next(target: str) -> str:
     """A page of ours, by a relative address; the home page for anything else."""
-    parts = urlsplit(target)
+    try:
+        parts = urlsplit(target)
+    except ValueError:  # half an IPv6 address
+        return "/"
     is_plain = target.startswith("/") and not target.startswith(("//", "/\\")) and not parts.scheme and not parts.netloc
     known = {"/", *(f"/{name}" for name in SCREENS)}
     return target if is_plain and parts.path in known and not any(ord(char) < 32 for char in target) else "/"
@@ -70,6 +72,12 @@ def safe_next(target: str) -> str:
 
 def sign_in_address(target: str) -> str:
     return f"/auth/sign-in?next={quote(safe_next(target), safe='')}"
+
+
+def _opened(studio: Studio, secret: str, address: str, agent: str) -> str | None:
+    return sessions.sign_in(studio, secret, address=address, agent=agent) or sessions.sign_in_by_token(
+        studio, secret, address=address, agent=agent
+    )
 
 
 def _shown(*, token: str, target: str, text: str, is_error: bool, status: int = 200) -> HTMLResponse:

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 import anyio.to_thread
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
 from app import links, receiving, streams
@@ -22,13 +22,11 @@ def log(
     ws: str,
     job: str,
     file: str = logs.STANDARD,
-    offset: int = 0,
-    last_event_id: Annotated[str | None, Header()] = None,
+    offset: Annotated[int, Query(ge=0)] = 0,
 ) -> Response:
-    start = int(last_event_id) if last_event_id and last_event_id.isdecimal() else max(0, offset)
     with asking.scope(ws) as scope:
         logs.read(scope, job, file=file, offset=0, limit=1)
-    return streams.log(asking.studio, asking.principal, ws, job, file, start)
+    return streams.log(asking, ws, job, file, offset)
 
 
 @router.get("/artifact/{ws}/{job}")
@@ -74,7 +72,9 @@ def announce(asking: Asking, ws: str, sent: Announcement = body(Announcement)) -
 
 
 @router.put("/uploads/{ws}/{upload}", status_code=204)
-async def send(request: Request, asking: Asking, ws: str, upload: str, path: str, offset: int = 0) -> None:
+async def send(
+    request: Request, asking: Asking, ws: str, upload: str, path: str, offset: Annotated[int, Query(ge=0)] = 0
+) -> None:
     await receiving.single(request, asking.studio, asking.principal, ws, upload, path, offset)
 
 

@@ -10,23 +10,22 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote
 
 import anyio.to_thread
-from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from starlette.requests import ClientDisconnect
 
-from app.api.problems import problem
+from app.api.problems import bug, problem
 from app.auth import COOKIE, sign_in_address
+from app.origins import SAFE_METHODS, Refusal, allowed_hosts, called_rightly
+from app.sockets import REVOKED, Message, Receive, Send, Watched
 from services import sessions
 from services.sessions import Bearer
 from services.store.rows import Principal
 from services.studio import Studio
 
 log = logging.getLogger("atelier.web")
-Message = MutableMapping[str, Any]
 AsgiScope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 App = Callable[[AsgiScope, Receive, Send], Awaitable[None]]
 
 OPEN = frozenset(
@@ -42,10 +41,8 @@ OPEN = frozenset(
 )
 BEARER = ("/api/", "/mlflow/", "/metrics")
 INNER = ("/_stcore/", "/media/", "/component/", "/files/")
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 REMEMBERED_SECONDS = 0.8
 TOUCH_SECONDS = 60.0
-REVOKED = 4401
 POLICY = (
     "default-src 'self'; script-src 'self' blob: 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; media-src 'self' data: blob:; "
@@ -61,14 +58,6 @@ HEADERS = {
     b"permissions-policy": b"camera=(), microphone=(), geolocation=()",
     b"content-security-policy": POLICY.encode(),
 }
-
-
-class Refusal(Exception):
-    """Why somebody does not come in."""
-
-    def __init__(self, status: int, code: str, detail: str) -> None:
-        super().__init__(detail)
-        self.status, self.code, self.detail = status, code, detail
 
 
 class Gate:
@@ -104,17 +93,16 @@ class Gate:
             await self.app(scope, receive, answered)
         except Refusal as refusal:
             await self._refused(scope, headers, refusal)(scope, receive, answered)
+        except ClientDisconnect:
+            log.info("request %s was cut by its sender", request_id)
         except Exception:
             log.exception("request %s failed", request_id)
             if not status:
-                answer = problem(
-                    500, "InternalError", "The fault is ours; the studio's log has the details.", request_id=request_id
-                )
-                await answer(scope, receive, answered)
+                await bug(request_id)(scope, receive, answered)
         log.info(
             "%s %s %s %.0f ms %s",
             scope["method"],
-            scope["path"],
+            quote(scope["path"]),  # a decoded line end would forge a line
             status,
             (time.monotonic() - started) * 1000,
             request_id,
@@ -122,7 +110,7 @@ class Gate:
 
     async def _admit(self, scope: AsgiScope, headers: dict[str, str]) -> None:
         """Raises Refusal, or leaves in the scope who it is."""
-        self._called_rightly(scope, headers)
+        called_rightly(scope, headers, self._hosts)
         method, path = scope["method"], scope["path"]
         _cleaned(scope)
         if (method, path) in OPEN or (method in {"GET", "HEAD"} and _is_static(path)):
@@ -133,31 +121,19 @@ class Gate:
             if bearer is None or (is_jobs and not path.startswith("/mlflow/")):
                 raise Refusal(401, "Unauthorized", "A valid bearer token is needed.")
             scope["atelier.bearer"], scope["atelier.principal"] = bearer, bearer.principal
+            scope["atelier.alive"] = lambda: self._is_bearer(headers)
             return
         sid, principal = await self._session(headers)
         if principal is None:
             raise Refusal(401, "Unauthorized", "You are not signed in.")
+        if method not in SAFE_METHODS and "origin" not in headers and headers.get("sec-fetch-site") != "same-origin":
+            raise Refusal(403, "ForeignOrigin", "With a cookie, a change must say from which page it comes.")
         _signed(scope, sid, principal)
-
-    def _called_rightly(self, scope: AsgiScope, headers: dict[str, str]) -> None:
-        """By a name of ours, and not by a page of somebody else's."""
-        host = headers.get("host", "")
-        if _hostname(host) not in self._hosts:
-            raise Refusal(421, "MisdirectedRequest", "The studio is not called by this name here.")
-        origin = headers.get("origin")
-        is_write = scope["type"] == "websocket" or scope["method"] not in SAFE_METHODS
-        if not is_write:
-            return
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
-            raise Refusal(403, "ForeignOrigin", "Requests from pages of other sites are refused.")
-        if scope["type"] == "websocket" and origin is None:
-            raise Refusal(403, "ForeignOrigin", "A WebSocket needs an Origin.")
-        if headers.get("sec-fetch-site") in {"cross-site", "same-site"}:
-            raise Refusal(403, "ForeignOrigin", "Requests from pages of other sites are refused.")
+        scope["atelier.alive"] = lambda: self._is_alive(sid)
 
     async def _websocket(self, scope: AsgiScope, receive: Receive, send: Send, headers: dict[str, str]) -> None:
         try:
-            self._called_rightly(scope, headers)
+            called_rightly(scope, headers, self._hosts)
             _cleaned(scope)
             sid, principal = await self._session(headers)
             if principal is None:
@@ -168,18 +144,14 @@ class Gate:
             return
         _signed(scope, sid, principal)
 
-        async def frames() -> Message:
-            """Every frame from the browser is let through only while its session is alive."""
-            message = await receive()
-            if message["type"] == "websocket.receive" and await self._alive(sid) is None:
-                forward = ForwardMsg()
-                forward.auth_redirect.url = "/auth/sign-in"
-                await send({"type": "websocket.send", "bytes": forward.SerializeToString()})
-                await send({"type": "websocket.close", "code": REVOKED})
-                return {"type": "websocket.disconnect", "code": REVOKED}
-            return message
+        async def used() -> bool:
+            return await self._alive(sid) is not None
 
-        await self.app(scope, frames, send)
+        watched = Watched(receive, send, used=used, alive=lambda: self._is_alive(sid))
+        try:
+            await self.app(scope, watched.receive, watched.send)
+        finally:
+            watched.stop()
 
     def _refused(self, scope: AsgiScope, headers: dict[str, str], refusal: Refusal) -> App:
         """A page becomes the sign-in page; everything else a problem."""
@@ -210,16 +182,29 @@ class Gate:
         return sid, await self._alive(sid)
 
     async def _alive(self, sid: str) -> Principal | None:
+        """Who uses a session, and a note that it is in use."""
+        found = await self._looked_up(sid)
+        at = time.monotonic()
+        if found is not None and at - self._touched.get(sid, -TOUCH_SECONDS) >= TOUCH_SECONDS:
+            _keep(self._touched, sid, at)
+            await anyio.to_thread.run_sync(sessions.touch, self.studio, sid)
+        return found
+
+    async def _looked_up(self, sid: str) -> Principal | None:
         at = time.monotonic()
         known = self._sessions.get(sid)
         if known is not None and at - known[0] < REMEMBERED_SECONDS:
             return known[1]
         found = await anyio.to_thread.run_sync(sessions.alive, self.studio, sid)
         _keep(self._sessions, sid, (at, found))
-        if found is not None and at - self._touched.get(sid, 0.0) > TOUCH_SECONDS:
-            self._touched[sid] = at
-            await anyio.to_thread.run_sync(sessions.touch, self.studio, sid)
         return found
+
+    async def _is_alive(self, sid: str) -> bool:
+        """A look by the studio itself: a tab that is only open must not keep its session from growing old."""
+        return await self._looked_up(sid) is not None
+
+    async def _is_bearer(self, headers: dict[str, str]) -> bool:
+        return await self._bearer(headers) is not None
 
     async def _bearer(self, headers: dict[str, str]) -> Bearer | None:
         kind, _, secret = headers.get("authorization", "").partition(" ")
@@ -232,22 +217,6 @@ class Gate:
         found = await anyio.to_thread.run_sync(sessions.of_bearer, self.studio, secret.strip())
         _keep(self._bearers, key, (at, found))
         return found
-
-
-def allowed_hosts(studio: Studio) -> frozenset[str]:
-    """The names by which people may call the studio: anything else is DNS rebinding."""
-    settings = studio.settings
-    names = {"localhost", "127.0.0.1", "[::1]", *settings.allowed_hosts.replace(",", " ").split()}
-    if settings.host not in {"", "0.0.0.0", "::"}:  # noqa: S104 (compared, not bound)
-        names.add(settings.host)
-    if settings.public_url:
-        names.add(urlsplit(settings.public_url).hostname or "")
-    return frozenset(name.lower() for name in names if name)
-
-
-def _hostname(host: str) -> str:
-    name, _, port = host.lower().rpartition(":")
-    return name if name and port.isdecimal() else host.lower()
 
 
 def _is_static(path: str) -> bool:

@@ -59,6 +59,7 @@ def application(studio: Studio, *, screens: Any | None = None) -> Gate:
     app.add_exception_handler(AtelierError, problems.handler)
     app.add_exception_handler(HTTPException, problems.http_handler)
     app.add_exception_handler(RequestValidationError, problems.validation_handler)
+    app.add_exception_handler(Exception, problems.bug_handler)
     app.include_router(health.router)
     app.include_router(auth.router)
     app.include_router(router())

@@ -3,7 +3,7 @@
 import re
 import zipfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 from urllib.parse import quote
 
@@ -12,6 +12,7 @@ import anyio.to_thread
 import orjson
 from starlette.responses import Response, StreamingResponse
 
+from app.api.caller import Caller
 from services import artifacts, jobs, logs
 from services.core.errors import AtelierError
 from services.store.rows import Principal
@@ -46,9 +47,14 @@ def file(opened: BinaryIO, size: int, path: str, wanted: str | None) -> Response
     return StreamingResponse(_pieces(opened, start, end), status, headers, "application/octet-stream")
 
 
-def log(studio: Studio, principal: Principal, workspace: str, name: str, path: str, offset: int) -> Response:
-    """Server-sent events: `id` is the offset after the data, `data` a JSON string; `end` when there is no more."""
-    events = _events(studio, principal, workspace, name, path, offset)
+def log(asking: Caller, workspace: str, name: str, path: str, offset: int) -> Response:
+    """Server-sent events: `id` is the offset after the data, `data` a JSON string; `end` when there is no more.
+
+    Goes on at `Last-Event-ID` when the browser comes back; ends when who asked is signed out.
+    """
+    seen = asking.request.headers.get("last-event-id", "")
+    start = int(seen) if seen.isdecimal() and len(seen) < 19 else offset
+    events = _events(asking, workspace, name, path, start)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(events, headers=headers, media_type="text/event-stream")
 
@@ -62,12 +68,10 @@ def archive(studio: Studio, principal: Principal, workspace: str, name: str) -> 
     return StreamingResponse(_zipped(openers), headers=headers, media_type="application/zip")
 
 
-async def _events(
-    studio: Studio, principal: Principal, workspace: str, name: str, path: str, offset: int
-) -> AsyncIterator[bytes]:
+async def _events(asking: Caller, workspace: str, name: str, path: str, offset: int) -> AsyncIterator[bytes]:
     """A look costs one `stat`; the database is asked when the file has grown, and now and then."""
-    with studio.scope(principal, workspace) as scope:
-        live = studio.folders.run(jobs.get(scope, name).id) / path
+    studio, principal = asking.studio, asking.principal
+    live = await anyio.to_thread.run_sync(_live, studio, principal, workspace, name, path)
     seen, looked, told = -1.0, 0.0, anyio.current_time()
     yield b"retry: 1000\n\n"
     while True:
@@ -75,6 +79,9 @@ async def _events(
         grown = await anyio.to_thread.run_sync(lambda: live.stat().st_mtime if live.exists() else -1.0)
         if grown != seen or at - looked > LOOK_SECONDS:
             seen, looked = grown, at
+            if not await asking.alive():
+                yield _event(offset, "You are not signed in any more.", kind="gone")
+                return
             try:
                 chunk = await anyio.to_thread.run_sync(_read, studio, principal, workspace, name, path, offset)
             except AtelierError as error:
@@ -97,6 +104,11 @@ async def _events(
         await anyio.sleep(POLL_SECONDS)
 
 
+def _live(studio: Studio, principal: Principal, workspace: str, name: str, path: str) -> Path:
+    with studio.scope(principal, workspace) as scope:
+        return studio.folders.run(jobs.get(scope, name).id) / path
+
+
 def _read(studio: Studio, principal: Principal, workspace: str, name: str, path: str, offset: int) -> logs.Chunk:
     with studio.scope(principal, workspace) as scope:
         return logs.read(scope, name, file=path, offset=offset)
@@ -113,7 +125,7 @@ def _span(wanted: str | None, size: int) -> tuple[int, int] | None:
     if found is None or (not found[1] and not found[2]):
         return 0, size
     if not found[1]:
-        return max(0, size - int(found[2])), size
+        return (max(0, size - int(found[2])), size) if int(found[2]) and size else None
     start = int(found[1])
     end = min(size, int(found[2]) + 1) if found[2] else size
     return (start, end) if start < size and start < end else None
@@ -162,7 +174,8 @@ def _zipped(openers: dict[str, Callable[[], BinaryIO]]) -> Iterator[bytes]:
                 source = opened()
             except AtelierError:  # it was removed meanwhile
                 continue
-            with source, archive_.open(path, "w", force_zip64=True) as target:
+            inside = path.encode("utf-8", "replace").decode()  # jobs may give files names that are no text
+            with source, archive_.open(inside, "w", force_zip64=True) as target:
                 while piece := source.read(PIECE):
                     target.write(piece)
                     if sink.held:

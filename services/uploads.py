@@ -54,6 +54,16 @@ def landings(scope: Scope, upload_id: str) -> list[Landing]:
     return [landing for landing in _landings(folder, manifest) if not landing.complete]
 
 
+def landing(scope: Scope, upload_id: str, path: str) -> Landing:
+    """Where one of the files goes, whether it is missing or not. Raises NotFound when it was not announced."""
+    access.require(scope, "metadata/snapshots/write")
+    folder, _, manifest = _open(scope, upload_id)
+    for entry, place in zip(manifest.entries, _landings(folder, manifest), strict=True):
+        if entry.path == path:
+            return place
+    raise NotFound(f"{path[:200]!r} was not announced.", hint="Announce the files first.")
+
+
 def seal(scope: Scope, upload_id: str) -> Upload:
     """Turns a complete upload into what it was sent for; the state when something is missing still."""
     access.require(scope, "metadata/snapshots/write")

@@ -1,8 +1,11 @@
 """Request bodies: strict JSON of a bounded size, checked against a spec with the words people understand."""
 
 import json
+import math
 from typing import Any, TypeVar
 
+import anyio
+import anyio.to_thread
 from fastapi import Depends, Request
 from pydantic import BaseModel
 
@@ -11,6 +14,8 @@ from services.specs.problems import checked
 
 LARGEST = 16 << 20
 DEPTH = 64
+SECONDS = 60.0
+AT_ONCE = 64 << 10
 WHOLE = 2**63
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -27,11 +32,20 @@ class UnsupportedMediaType(AtelierError):
     code, status = "UnsupportedMediaType", 415
 
 
+class TooSlow(AtelierError):
+    """The request did not arrive in time."""
+
+    code, status = "RequestTimeout", 408
+
+
 def body(model: type[Model]) -> Any:
     """A dependency that answers the request's body as `model`."""
 
     async def read(request: Request) -> Model:
-        return checked(model, parsed(await raw(request)))
+        content = await raw(request)
+        if len(content) < AT_ONCE:
+            return checked(model, parsed(content))
+        return await anyio.to_thread.run_sync(lambda: checked(model, parsed(content)))
 
     return Depends(read)
 
@@ -51,10 +65,14 @@ async def raw(request: Request) -> bytes:
     if request.headers.get("content-encoding", "identity") != "identity":
         raise UnsupportedMediaType("The body must not be compressed.")
     received = bytearray()
-    async for piece in request.stream():
-        received += piece
-        if len(received) > LARGEST:
-            raise TooLarge(f"The body is larger than {LARGEST} bytes.")
+    try:
+        with anyio.fail_after(SECONDS):
+            async for piece in request.stream():
+                received += piece
+                if len(received) > LARGEST:
+                    raise TooLarge(f"The body is larger than {LARGEST} bytes.")
+    except TimeoutError as cause:
+        raise TooSlow(f"The body did not arrive within {SECONDS:.0f} seconds.") from cause
     return bytes(received)
 
 
@@ -112,3 +130,5 @@ def _check(value: Any, where: str) -> None:
             raise Invalid("Half of a surrogate pair is not text.", where=where) from cause
     elif isinstance(value, int) and not isinstance(value, bool) and abs(value) >= WHOLE:
         raise Invalid("A whole number has at most 64 bits.", where=where)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise Invalid("This number is too large.", where=where)

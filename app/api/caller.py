@@ -1,6 +1,6 @@
 """Who calls: the principal that the gate established, and the one transaction in which the call is answered."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated, Any
 
@@ -8,7 +8,7 @@ from fastapi import Depends, Request
 
 from app.api.problems import request_id
 from services.core.errors import Conflict, Denied
-from services.store.rows import Principal
+from services.store.rows import Job, Principal, Workspace
 from services.studio import Scope, Studio
 
 
@@ -34,15 +34,24 @@ class Caller:
         ) as opened:
             yield opened
 
-    def expects(self, revision: int) -> None:
-        """Raises Conflict (412) when the caller has seen another revision than this one."""
+    def expects(self, scope: Scope, row: Workspace | Job) -> None:
+        """Raises Conflict (412) when the caller has seen another revision; holds the row until the change is done."""
         wanted = self.request.headers.get("if-match", "").strip()
-        if wanted and wanted != "*" and wanted.removeprefix("W/").strip('"') != str(revision):
+        if not wanted or wanted == "*":
+            return
+        scope.session.refresh(row, with_for_update=True)
+        if wanted.removeprefix("W/").strip('"') != str(row.revision):
             error = Conflict(
                 "It was changed by somebody else since you read it.", hint="Read it again, then change it."
             )
             error.code, error.status = "PreconditionFailed", 412
             raise error
+
+    @property
+    def alive(self) -> Callable[[], Awaitable[bool]]:
+        """Whether who called may still be here: asked by what stays open for long."""
+        found: Callable[[], Awaitable[bool]] = self.request.scope["atelier.alive"]
+        return found
 
     @property
     def base_url(self) -> str:

@@ -1,5 +1,6 @@
 """Environments, their versions and builds."""
 
+import os
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -9,7 +10,7 @@ from starlette.responses import Response
 from app.api.bodies import body, described
 from app.api.caller import Asking, page
 from services import environments
-from services.core.errors import NotFound
+from services.core.errors import Invalid, NotFound
 from services.specs.environments import Environment
 from services.specs.problems import checked
 
@@ -87,6 +88,8 @@ def build_log(asking: Asking, ws: str, name: str, version: str, offset: Annotate
     data = b""
     if path.is_file():
         with path.open("rb") as file:
+            if offset > (size := os.fstat(file.fileno()).st_size):
+                raise Invalid(f"Offset {offset} is outside of the log's {size} bytes.", where="offset")
             file.seek(offset)
             data = file.read(PIECE)
     headers = {"X-Log-Offset": str(offset + len(data)), "X-Log-End": str(is_over and len(data) < PIECE).lower()}

@@ -37,7 +37,7 @@ def runs(
     order_by: str = "",
     descending: bool = True,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
-    offset: Annotated[int, Query(ge=0)] = 0,
+    offset: Annotated[int, Query(ge=0, le=1 << 31)] = 0,
 ) -> Any:
     with asking.scope(ws) as scope:
         rows = metrics.runs(

@@ -32,14 +32,12 @@ def log(
     file: str = logs.STANDARD,
     offset: Annotated[int, Query(ge=0)] = 0,
     accept: Annotated[str, Header()] = "",
-    last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Bytes from `offset`, with the offset after them in X-Log-Offset; or server-sent events when asked for."""
     with asking.scope(ws) as scope:
         chunk = logs.read(scope, name, file=file, offset=offset)
     if "text/event-stream" in accept:
-        start = int(last_event_id) if last_event_id and last_event_id.isdecimal() else offset
-        return streams.log(asking.studio, asking.principal, ws, name, file, start)
+        return streams.log(asking, ws, name, file, offset)
     headers = {"X-Log-Offset": str(chunk.offset), "X-Log-End": str(chunk.ended).lower()}
     return Response(chunk.data, media_type="application/octet-stream", headers=headers)
 
@@ -80,4 +78,5 @@ def link(asking: Asking, ws: str, name: str, wish: Wish = body(Wish)) -> Any:
 
 
 def _file(each: File) -> dict[str, Any]:
-    return {"path": each.path, "size": each.size}
+    """A name that is no text is shown as well as it can be; the archive holds the file."""
+    return {"path": each.path.encode("utf-8", "replace").decode(), "size": each.size}

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.api import shapes
 from app.api.bodies import body, described
 from app.api.caller import Asking, Caller, page
-from services import events, jobs, metrics, workspaces
+from services import access, events, jobs, metrics, workspaces
 from services.core.errors import Conflict, Invalid
 from services.core.times import now
 from services.specs.jobs import CommandJob
@@ -58,23 +58,24 @@ def submit(
         raise Invalid(f"Jobs of type {str(kind)[:40]!r} are not run by this version.", where="type")
     spec = checked(CommandJob, sent.spec)
     with asking.scope(ws, write=True) as scope:
+        access.require(scope, "jobs/write")
         if (known := _answered(scope, idempotency_key, sent)) is not None:
             response.headers["Idempotent-Replay"] = "true"
             return known
         job = jobs.submit(scope, spec, source=sent.source, snapshot=sent.snapshot, context=sent.context, git=sent.git)
-        answer = _shown(asking, scope, job)
+        answer = {**_shown(asking, scope, job), "warnings": spec.warnings()}
         if idempotency_key:
             scope.session.add(
                 IdempotencyKey(
                     key=idempotency_key,
                     principal_id=scope.principal.id,
-                    request_hash=_hash(sent),
+                    request_hash=_hash(scope, sent),
                     status=201,
                     answer=answer,
                     created_at=now(),
                 )
             )
-        return {**answer, "warnings": spec.warnings()}
+        return answer
 
 
 @router.get("")
@@ -107,16 +108,18 @@ def show(asking: Asking, ws: str, name: Name, response: Response) -> Any:
 
 
 @router.patch("/{name}", openapi_extra=described(Change))
-def update(asking: Asking, ws: str, name: Name, change: Change = body(Change)) -> Any:
+def update(asking: Asking, ws: str, name: Name, response: Response, change: Change = body(Change)) -> Any:
     with asking.scope(ws, write=True) as scope:
-        asking.expects(jobs.get(scope, name).revision)
-        return _shown(asking, scope, jobs.update_details(scope, name, **change.model_dump()))
+        asking.expects(scope, jobs.get(scope, name))
+        job = jobs.update_details(scope, name, **change.model_dump())
+        response.headers["ETag"] = f'"{job.revision}"'
+        return _shown(asking, scope, job)
 
 
 @router.delete("/{name}", status_code=204)
 def delete(asking: Asking, ws: str, name: Name) -> None:
     with asking.scope(ws, write=True) as scope:
-        asking.expects(jobs.get(scope, name).revision)
+        asking.expects(scope, jobs.get(scope, name))
         jobs.delete(scope, name)
 
 
@@ -186,14 +189,16 @@ def _shown(asking: Caller, scope: Scope, job: Job) -> dict[str, Any]:
     return shapes.job(job, workspaces.get(scope), asking.base_url)
 
 
-def _hash(sent: Submission) -> str:
-    return hashlib.sha256(orjson.dumps(sent.model_dump(), option=orjson.OPT_SORT_KEYS)).hexdigest()
+def _hash(scope: Scope, sent: Submission) -> str:
+    """Of the request: the same key in another workspace is another request."""
+    content = [scope.workspace_id, sent.model_dump()]
+    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def _answered(scope: Scope, key: str | None, sent: Submission) -> dict[str, Any] | None:
     known = scope.session.get(IdempotencyKey, (key, scope.principal.id)) if key else None
     if known is None:
         return None
-    if known.request_hash != _hash(sent):
+    if known.request_hash != _hash(scope, sent):
         raise Conflict("This Idempotency-Key was used for another request.", where="Idempotency-Key")
     return dict(known.answer)

@@ -27,7 +27,7 @@ def problem(
     """One answer; `details` are all sentences when there is more than one."""
     body: dict[str, Any] = {"type": "about:blank", "title": code, "status": status, "code": code, "detail": detail}
     body |= {"where": where, "hint": hint, "details": details or None, "request_id": request_id}
-    content = orjson.dumps({key: value for key, value in body.items() if value is not None})
+    content = orjson.dumps({key: _text(value) for key, value in body.items() if value is not None})
     return Response(content, status, dict(headers or {}), MEDIA_TYPE)
 
 
@@ -52,6 +52,15 @@ async def handler(request: Request, error: Exception) -> Response:
     return of(error, request_id(request.scope))
 
 
+async def bug_handler(request: Request, error: Exception) -> Response:
+    """Anything else is a bug: a sentence and the id for the person; Starlette raises it on, the gate logs it."""
+    return bug(request_id(request.scope))
+
+
+def bug(request_id: str) -> Response:
+    return problem(500, "InternalError", "The fault is ours; the studio's log has the details.", request_id=request_id)
+
+
 async def http_handler(request: Request, error: Exception) -> Response:
     """Starlette's own refusals (404, 405), in the same shape."""
     status = int(getattr(error, "status_code", 500))
@@ -67,6 +76,13 @@ async def validation_handler(request: Request, error: Exception) -> Response:
     found = error.errors()[0] if hasattr(error, "errors") else {"loc": (), "msg": str(error)}
     where = ".".join(str(part) for part in found["loc"][1:])
     return problem(422, "Invalid", f"{where}: {found['msg']}.", where=where, request_id=request_id(request.scope))
+
+
+def _text(value: Any) -> Any:
+    """What came in may be half a surrogate pair, which no JSON can carry out."""
+    if isinstance(value, list):
+        return [_text(each) for each in value]
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 def request_id(scope: Mapping[str, Any]) -> str:

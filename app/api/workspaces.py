@@ -44,10 +44,12 @@ def show(asking: Asking, ws: str, response: Response) -> Any:
 
 
 @router.patch("/workspaces/{ws}", openapi_extra=described(WorkspaceUpdate))
-def update(asking: Asking, ws: str, change: WorkspaceUpdate = body(WorkspaceUpdate)) -> Any:
+def update(asking: Asking, ws: str, response: Response, change: WorkspaceUpdate = body(WorkspaceUpdate)) -> Any:
     with asking.scope(ws, write=True) as scope:
-        asking.expects(workspaces.get(scope).revision)
-        return workspaces.as_json(workspaces.update(scope, change))
+        asking.expects(scope, workspaces.get(scope))
+        row = workspaces.update(scope, change)
+        response.headers["ETag"] = f'"{row.revision}"'
+        return workspaces.as_json(row)
 
 
 @router.delete("/workspaces/{ws}")

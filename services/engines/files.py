@@ -1,6 +1,7 @@
 """Files that others wrote: read without following links, collected without trust, received to disk."""
 
 import errno
+import fcntl
 import hashlib
 import os
 import shutil
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from services.core import failpoints
 from services.core.errors import Conflict, Invalid, NotFound
 
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -97,6 +99,7 @@ def collect(source: Path, target: Path, *, limit: int | None = None) -> Collecte
             size = _take(here / name, target / relative / name)
             total += size
             collected.files.append(File(path, size, 0.0))
+            failpoints.reach("file_collected")
     return collected
 
 
@@ -116,11 +119,14 @@ def remove_tree(path: Path) -> None:
 
 
 class Landing:
-    """Where a file that is being received lies until it is whole: `<name>.part`, renamed when its hash is right."""
+    """Where a file that is being received lies until it is whole: among `parts` beside `root`, then renamed.
+
+    One sender at a time holds it: another that still had it open could write into what was already checked.
+    """
 
     def __init__(self, root: Path, path: str, *, size: int, sha256: str, executable: bool = False) -> None:
         self.target = root.joinpath(*parts_of(path))
-        self.part = self.target.with_name(self.target.name[:200] + ".part")
+        self.part = root.with_name("parts") / hashlib.sha256(path.encode()).hexdigest()
         self.size, self.sha256, self.executable = size, sha256, executable
 
     @property
@@ -136,9 +142,20 @@ class Landing:
         return 0
 
     def open(self) -> BinaryIO:
-        """For appending from `offset`; a part longer than the file should be starts again."""
-        self.target.parent.mkdir(parents=True, exist_ok=True)
-        return self.part.open("ab" if self.offset else "wb")
+        """For appending from `offset`; a part longer than the file should be starts again. Raises Conflict."""
+        self.part.parent.mkdir(parents=True, exist_ok=True)
+        file = self.part.open("ab")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_ours = os.path.samestat(os.fstat(file.fileno()), self.part.stat())
+        except OSError:  # held by another, or finished by it since
+            is_ours = False
+        if not is_ours:
+            file.close()
+            raise Conflict(f"'{self.target.name}' is being sent by another already.", hint="Try again in a moment.")
+        if not self.offset:
+            file.truncate(0)
+        return file
 
     def finish(self) -> None:
         """Raises Conflict when what came is not what was announced; the part is then thrown away."""
@@ -151,6 +168,7 @@ class Landing:
         self.part.chmod(0o755 if self.executable else 0o644)
         with self.part.open("rb") as file:
             os.fsync(file.fileno())
+        self.target.parent.mkdir(parents=True, exist_ok=True)
         self.part.replace(self.target)
 
 
