@@ -1,67 +1,67 @@
 """The proxy in front of MLflow: who may, in which workspace, on which run; and a copy of what was logged.
 
-The client's word for the workspace never travels on; a job's name stands for its run; another workspace's run
-is not found. Bodies of artifacts stream through, everything else is small.
+The client's word for the workspace is only a wish that its token must allow; a job's name stands for its run;
+another workspace's run is not found. Bodies of artifacts stream through, everything else is small.
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import anyio.to_thread
 import httpx
 import orjson
-from sqlmodel import col, select
+from sqlmodel import select
 from starlette.responses import Response
 
-from app.api.problems import of
+from app.api.problems import RETRY_SECONDS
+from app.tracking_copy import PARENT, SLOW, Acknowledged, Copy
+from app.tracking_rights import MOST_REMEMBERED, Asked, Rights
 from app.tracking_rules import Rule, is_plain, rule_for
-from services import access, artifacts, experiments, workspaces
-from services.core.errors import AtelierError, Denied, Invalid, NotFound, Unavailable
+from services import access, artifacts, workspaces
+from services.core import names
+from services.core.errors import AtelierError, Conflict, Invalid, NotFound, Unavailable
 from services.engines.tracking import PREFIX, WORKSPACE_HEADER
 from services.metric_tee import Tee
 from services.sessions import Bearer
-from services.store.metrics import Point, Run
 from services.store.rows import Experiment, Job, Workspace
 from services.studio import Studio
 
-log = logging.getLogger("atelier.tracking")
 AsgiScope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 LARGEST = 64 << 20
 WAIT_SECONDS = 10.0
 FACT_SECONDS = 2.0
-_RUN_FIELDS = ("run_id", "run_uuid", "source_run_id")
+REMEMBERED_SECONDS = 0.8
+_RUN_FIELDS = ("run_id", "run_uuid", "run_ids", "source_run_id")
 _FORWARDED = {b"content-type", b"accept", b"user-agent", b"range", b"content-encoding"}
 _RETURNED = {"content-type", "content-length", "content-range", "content-disposition", "accept-ranges", "etag"}
 _HEX = frozenset("0123456789abcdef")
-
-
-@dataclass(frozen=True)
-class Asked:
-    """One call: where it goes, for whom, with what."""
-
-    rule: Rule
-    path: str
-    bearer: Bearer
-    workspace: Workspace
+_CODES = {
+    404: "RESOURCE_DOES_NOT_EXIST",
+    403: "PERMISSION_DENIED",
+    409: "INVALID_STATE",
+    422: "INVALID_PARAMETER_VALUE",
+    503: "TEMPORARILY_UNAVAILABLE",
+}
 
 
 class TrackingProxy:
     """One for the process; `tee` takes what was acknowledged."""
 
     def __init__(self, studio: Studio, tee: Tee) -> None:
-        self.studio, self.tee = studio, tee
+        self.studio, self.copy = studio, Copy(studio, tee)
         self._url, self._url_at = "", 0.0
         self._client = httpx.AsyncClient(
             timeout=httpx.Timeout(300, connect=2), trust_env=False, limits=httpx.Limits(max_connections=100)
         )
-        self._owners: dict[str, str] = {}
+        self._workspaces: dict[tuple[str, str, str], tuple[float, Workspace]] = {}
+        self._ready: set[str] = set()
+        self._rights = Rights(studio, self._ours)
+        self._experiments: set[tuple[str, str]] = set()
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         try:
@@ -81,29 +81,33 @@ class TrackingProxy:
         if rule is None or not is_plain(raw or path):
             raise NotFound("MLflow's interface has nothing at this address here.")
         asked = await self._asked(scope, rule, path)
+        await self._ensure_workspace(asked)
         if rule.artifact:
-            await anyio.to_thread.run_sync(self._check_artifact, asked)
+            await self._rights.check_artifact(asked, scope.get("query_string", b"").decode("latin-1"))
             await self._streamed(scope, receive, send, asked)
             return None
         query = await self._query(asked, scope.get("query_string", b"").decode("latin-1"))
         body = await self._body(asked, receive) if scope["method"] in {"POST", "PATCH", "DELETE"} else None
-        if rule.owned:
-            await anyio.to_thread.run_sync(self._check_owned, asked, body or {})
-        self._check_create(asked, body)
+        await self._check(asked, body or {})
         content = orjson.dumps(body) if body is not None else None
         answer = await self._forwarded(scope, asked, query, content)
-        if answer.status_code == 200:
-            await anyio.to_thread.run_sync(self._noted, asked, body or {}, answer.content)
+        if answer.status_code == 200 and body is not None:
+            await self._acknowledged(asked, body, answer.content)
         headers = {name: value for name, value in answer.headers.items() if name == "content-type"}
         return Response(answer.content, answer.status_code, headers)
 
     async def _asked(self, scope: AsgiScope, rule: Rule, path: str) -> Asked:
-        bearer = scope["atelier.bearer"]
-        wanted = next(
-            (v.decode("latin-1") for k, v in scope["headers"] if k.lower() == WORKSPACE_HEADER.lower().encode()), ""
-        )
-        workspace = await anyio.to_thread.run_sync(self._workspace, bearer, wanted, rule)
-        return Asked(rule, path, bearer, workspace)
+        """With the workspace that the token may open; an answer counts for as long as the gate's own."""
+        bearer: Bearer = scope["atelier.bearer"]
+        wanted = _header(scope, WORKSPACE_HEADER)
+        key, at = (bearer.token_id, wanted, rule.action), time.monotonic()
+        known = self._workspaces.get(key)
+        if known is None or at - known[0] > REMEMBERED_SECONDS:
+            if len(self._workspaces) > MOST_REMEMBERED:
+                self._workspaces.clear()
+            known = at, await anyio.to_thread.run_sync(self._workspace, bearer, wanted, rule)
+            self._workspaces[key] = known
+        return Asked(rule, path, bearer, known[1])
 
     def _workspace(self, bearer: Bearer, wanted: str, rule: Rule) -> Workspace:
         """A token's own one; else the one named in the header; else the only one there is."""
@@ -119,16 +123,25 @@ class TrackingProxy:
             if row is None:
                 raise NotFound("The workspace is not there any more.")
             return row.name
-        if wanted and wanted != "default":
+        if wanted:
             return wanted
         with self.studio.scope(bearer.principal) as scope:
             mine = workspaces.listed(scope)
         if len(mine) != 1:
-            names = ", ".join(row.name for row in mine[:10]) or "none"
+            known = ", ".join(row.name for row in mine[:10]) or "none"
             raise Invalid(
-                f"Which workspace? You can open: {names}.", hint="Set MLFLOW_WORKSPACE=<name> before you start."
+                f"Which workspace? You can open: {known}.", hint="Set MLFLOW_WORKSPACE=<name> before you start."
             )
         return mine[0].name
+
+    async def _ensure_workspace(self, asked: Asked) -> None:
+        """MLflow's side of a workspace is made by whoever comes first: a job's start, or a client here."""
+        name = artifacts.mlflow_workspace(asked.workspace.id)
+        if name in self._ready:
+            return
+        answer = await self._ours("POST", "/api/3.0/mlflow/workspaces", None, json={"name": name})
+        if answer.status_code in {200, 201, 400, 409}:  # made just now, or there already
+            self._ready.add(name)
 
     async def _query(self, asked: Asked, text: str) -> str:
         pairs = parse_qsl(text, keep_blank_values=True)
@@ -152,10 +165,21 @@ class TrackingProxy:
             raise Invalid(f"The body is not JSON: {cause}.") from cause
         if not isinstance(body, dict):
             raise Invalid("The body must be a JSON object.")
+        for field in body:
+            if not field.islower():  # MLflow reads camelCase too, and would see what was not looked at here
+                raise Invalid(f"'{field[:80]}' is not a field: they are written in small letters.")
         for field in _RUN_FIELDS:
             if isinstance(body.get(field), str):
                 body[field] = await self._run_id(asked, body[field])
+        if asked.call == "runs/create":
+            await self._name_parent(asked, body)
         return body
+
+    async def _name_parent(self, asked: Asked, body: Mapping[str, Any]) -> None:
+        """`start_run(parent_run_id=job.name)` works as well."""
+        for tag in body.get("tags") or []:
+            if isinstance(tag, dict) and tag.get("key") == PARENT:
+                tag["value"] = await self._run_id(asked, str(tag.get("value", "")))
 
     async def _run_id(self, asked: Asked, value: str) -> str:
         """MLflow's id; a job's name is taken for its run, which may be about to be made."""
@@ -179,45 +203,24 @@ class TrackingProxy:
             ).one_or_none()
         return None if row is None else (row[0] or "")
 
-    def _check_owned(self, asked: Asked, body: Mapping[str, Any]) -> None:
-        """A job's token changes its own run and those it made, nothing else."""
-        if asked.bearer.kind != "job":
-            return
-        run_id = str(body.get("run_id") or body.get("run_uuid") or "")
-        if not self._is_owned(asked, run_id):
-            raise Denied("A job may only write to its own run.")
+    async def _check(self, asked: Asked, body: dict[str, Any]) -> None:
+        """What MLflow would allow and the studio does not."""
+        match asked.call:
+            case "experiments/create" | "experiments/update":
+                if body.get("artifact_location"):  # places for files are chosen here, never by a client
+                    raise Invalid("The place for artifacts cannot be chosen.", where="artifact_location")
+                names.checked_experiment(str(body.get("new_name") or body.get("name") or ""))
+            case "runs/delete":
+                await anyio.to_thread.run_sync(self._check_deletion, str(body.get("run_id") or ""))
+        await self._rights.check(asked, body)
 
-    def _is_owned(self, asked: Asked, run_id: str) -> bool:
-        job_id = asked.bearer.job_id
-        if self._owners.get(run_id) == job_id:
-            return True
+    def _check_deletion(self, run_id: str) -> None:
         with self.studio.database.session(write=False) as session:
-            run = session.get(Run, run_id)
-            job = session.get(Job, job_id)
-        is_mine = (run is not None and run.job_id == job_id) or (job is not None and job.run_id == run_id)
-        if is_mine and job_id:
-            self._owners[run_id] = job_id
-        return is_mine
-
-    def _check_create(self, asked: Asked, body: dict[str, Any] | None) -> None:
-        """Places for files are chosen here, never by a client."""
-        if body and asked.path.endswith("/experiments/create") and body.get("artifact_location"):
-            raise Invalid("The place for artifacts cannot be chosen.", where="artifact_location")
-
-    def _check_artifact(self, asked: Asked) -> None:
-        """Below the workspace's own root; with a job's token only its runs and models may be written."""
-        _, _, rest = asked.path.partition("/artifacts/" if "/artifacts/" in asked.path else "/mpu/")
-        parts = [part for part in rest.split("/") if part]
-        if parts[:1] in (["create"], ["complete"], ["abort"]):
-            parts = parts[1:]
-        root = ["workspaces", artifacts.mlflow_workspace(asked.workspace.id)]
-        if parts[:1] == ["workspaces"] and parts[:2] != root:
-            raise NotFound("There is no such artifact.")
-        inside = parts[2:] if parts[:2] == root else parts
-        is_write = asked.rule.action.endswith(("/write", "/delete"))
-        of_a_run = is_write and len(inside) > 1 and inside[1] != "models"
-        if of_a_run and asked.bearer.kind == "job" and not self._is_owned(asked, inside[1]):
-            raise Denied("A job may only write to its own run.")
+            name = session.exec(select(Job.name).where(Job.run_id == run_id)).first()
+        if name is not None:
+            raise Conflict(
+                f"This is the run of job '{name}'.", hint=f"'atelier job delete --name {name}' deletes both."
+            )
 
     async def _forwarded(self, scope: AsgiScope, asked: Asked, query: str, content: bytes | None) -> httpx.Response:
         url = await self._target(scope, query)
@@ -225,6 +228,15 @@ class TrackingProxy:
             return await self._client.request(
                 scope["method"], url, content=content, headers=_headers(scope, asked, has_body=content is not None)
             )
+        except httpx.HTTPError as cause:
+            raise Unavailable(f"Tracking does not answer: {type(cause).__name__}.") from cause
+
+    async def _ours(self, method: str, path: str, asked: Asked | None, **what: Any) -> httpx.Response:
+        """A question of our own, in the workspace of the call that made us ask."""
+        headers = {WORKSPACE_HEADER: artifacts.mlflow_workspace(asked.workspace.id)} if asked else {}
+        url = await self._base()
+        try:
+            return await self._client.request(method, f"{url}{PREFIX}{path}", headers=headers, **what)
         except httpx.HTTPError as cause:
             raise Unavailable(f"Tracking does not answer: {type(cause).__name__}.") from cause
 
@@ -253,73 +265,60 @@ class TrackingProxy:
             await answer.aclose()
 
     async def _target(self, scope: AsgiScope, query: str) -> httpx.URL:
+        raw = scope.get("raw_path", scope["path"].encode()).partition(b"?")[0]
+        return httpx.URL(await self._base()).copy_with(raw_path=raw + (b"?" + query.encode() if query else b""))
+
+    async def _base(self) -> str:
+        """Where MLflow listens now."""
         at = time.monotonic()
         if at - self._url_at > FACT_SECONDS:
             fact = await anyio.to_thread.run_sync(self.studio.fact, "tracking")
             self._url, self._url_at = (str(fact.value["url"]) if fact else ""), at
         if not self._url:
             raise Unavailable("Tracking has not started yet.")
-        raw = scope.get("raw_path", scope["path"].encode()).partition(b"?")[0]
-        return httpx.URL(self._url).copy_with(raw_path=raw + (b"?" + query.encode() if query else b""))
+        return self._url
 
-    def _noted(self, asked: Asked, body: Mapping[str, Any], content: bytes) -> None:
-        """What MLflow has acknowledged goes into our own tables too; nothing that fails here fails the call."""
-        try:
-            self._copied(asked, body, content)
-        except Exception:
-            log.exception("What %s logged could not be copied; the run's end repairs it", asked.path)
+    async def _acknowledged(self, asked: Asked, body: Mapping[str, Any], content: bytes) -> None:
+        """What MLflow has changed is remembered: who made it, and what it was."""
+        done = Acknowledged(asked.call, asked.bearer, asked.workspace, body, content)
+        if asked.call == "runs/create":
+            info = orjson.loads(content)["run"]["info"]
+            if asked.bearer.job_id:
+                self._rights.own(str(info["run_id"]), asked.bearer.job_id)
+            await self._know_experiment(asked, str(info["experiment_id"]))
+        if asked.call in SLOW:
+            await anyio.to_thread.run_sync(self.copy.take, done)
+        else:
+            self.copy.take(done)
 
-    def _copied(self, asked: Asked, body: Mapping[str, Any], content: bytes) -> None:
-        run_id = str(body.get("run_id") or body.get("run_uuid") or "")
-        match asked.path.rpartition("/mlflow/")[2]:
-            case "runs/log-metric":
-                self.tee.points(run_id, [_point(body)])
-            case "runs/log-batch":
-                self.tee.points(run_id, [_point(metric) for metric in body.get("metrics") or []])
-                self.tee.params(run_id, {each["key"]: str(each["value"]) for each in body.get("params") or []})
-                self.tee.tags(run_id, {each["key"]: str(each["value"]) for each in body.get("tags") or []})
-            case "runs/log-parameter":
-                self.tee.params(run_id, {str(body["key"]): str(body["value"])})
-            case "runs/set-tag":
-                self.tee.tags(run_id, {str(body["key"]): str(body["value"])})
-            case "runs/create":
-                self._created(asked, orjson.loads(content)["run"])
-            case "runs/update":
-                self.tee.run(_run(asked.workspace.id, orjson.loads(content)["run_info"], {}, None))
-            case "runs/delete":
-                self.tee.deleted(run_id)
-            case "experiments/create":
-                self._experiment(asked, str(body["name"]), str(orjson.loads(content)["experiment_id"]))
+    async def _know_experiment(self, asked: Asked, experiment_id: str) -> None:
+        """MLflow makes a workspace's default experiment by itself; here it is made with its first run."""
+        key = (asked.workspace.id, experiment_id)
+        if key in self._experiments:
+            return
+        if not await anyio.to_thread.run_sync(self._has_experiment, *key):
+            path = f"/api/2.0/mlflow/experiments/get?experiment_id={experiment_id}"
+            answer = await self._ours("GET", path, asked)
+            if answer.status_code != 200:
+                return
+            told = answer.json()["experiment"]
+            done = Acknowledged("experiments/create", asked.bearer, asked.workspace, told, orjson.dumps(told))
+            await anyio.to_thread.run_sync(self.copy.take, done)
+        self._experiments.add(key)
 
-    def _created(self, asked: Asked, run: Mapping[str, Any]) -> None:
-        tags = {tag["key"]: tag.get("value", "") for tag in run.get("data", {}).get("tags", [])}
-        row = _run(asked.workspace.id, run["info"], tags, asked.bearer.job_id)
-        if asked.bearer.job_id:
-            self._owners[row.run_id] = asked.bearer.job_id
-        self.tee.run(row)
-        self.tee.tags(row.run_id, tags)
-
-    def _experiment(self, asked: Asked, name: str, mlflow_id: str) -> None:
-        with self.studio.scope(asked.bearer.principal, asked.workspace.name, write=True) as scope:
-            row = experiments.ensure(scope, name)
-            taken = scope.session.exec(
-                select(Experiment.id).where(
-                    col(Experiment.mlflow_id) == mlflow_id, Experiment.workspace_id == asked.workspace.id
-                )
-            ).first()
-            if taken is None:
-                row.mlflow_id = mlflow_id
-                scope.session.add(row)
+    def _has_experiment(self, workspace_id: str, experiment_id: str) -> bool:
+        with self.studio.database.session(write=False) as session:
+            mine = (Experiment.workspace_id == workspace_id, Experiment.mlflow_id == experiment_id)
+            return session.exec(select(Experiment.id).where(*mine)).first() is not None
 
 
 def _refused(error: AtelierError, request_id: str) -> Response:
-    """In the words of an MLflow client, which reads `error_code` and `message`."""
-    codes = {404: "RESOURCE_DOES_NOT_EXIST", 403: "PERMISSION_DENIED", 422: "INVALID_PARAMETER_VALUE"}
-    if error.status in codes:
-        status = 400 if error.status == 422 else error.status
-        content = orjson.dumps({"error_code": codes[error.status], "message": str(error), "request_id": request_id})
-        return Response(content, status, media_type="application/json")
-    return of(error, request_id)
+    """In the words of an MLflow client, which reads `error_code` and `message` and waits as long as it is told."""
+    status = 400 if error.status == 422 else error.status
+    code = _CODES.get(error.status, "INTERNAL_ERROR")
+    content = orjson.dumps({"error_code": code, "message": str(error), "request_id": request_id})
+    headers = {"Retry-After": RETRY_SECONDS} if status == 503 else None
+    return Response(content, status, headers, media_type="application/json")
 
 
 def _headers(scope: AsgiScope, asked: Asked, *, has_body: bool) -> dict[str, str]:
@@ -346,29 +345,3 @@ async def _received(receive: Receive) -> AsyncIterator[bytes]:
             yield piece
         if not message.get("more_body"):
             return
-
-
-def _point(metric: Mapping[str, Any]) -> Point:
-    return Point(
-        str(metric["key"]), float(metric["value"]), int(metric.get("timestamp") or 0), int(metric.get("step") or 0)
-    )
-
-
-def _run(workspace_id: str, info: Mapping[str, Any], tags: Mapping[str, str], job_id: str | None) -> Run:
-    return Run(
-        run_id=str(info["run_id"]),
-        workspace_id=workspace_id,
-        experiment_id=str(info["experiment_id"]),
-        job_id=job_id,
-        parent_run_id=tags.get("mlflow.parentRunId"),
-        name=str(info.get("run_name") or ""),
-        status=str(info.get("status") or "RUNNING"),
-        start_time=_milliseconds(info.get("start_time")),
-        end_time=_milliseconds(info.get("end_time")),
-        user=str(info.get("user_id") or ""),
-        lifecycle_stage=str(info.get("lifecycle_stage") or "active"),
-    )
-
-
-def _milliseconds(value: Any) -> int | None:
-    return None if value is None else int(value)

@@ -2,23 +2,27 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
 from urllib.parse import unquote
 
 RUN, EXPERIMENT, MODEL = "jobs", "experiments", "models"
+Owned = Literal["", "run", "model", "people"]
 
 
 @dataclass(frozen=True)
 class Rule:
-    """`action` is below workspaces/; `owned` calls change one run, which a job's token must own."""
+    """`action` is below workspaces/. `owned` says what a job's token must own to make this call: the run in the
+    body, the logged model in the address, or nothing that a job could ever own ("people")."""
 
     methods: frozenset[str]
     path: re.Pattern[str]
     action: str
-    owned: bool = False
+    owned: Owned = ""
     artifact: bool = False
 
 
-def _rule(methods: str, path: str, action: str, *, owned: bool = False, artifact: bool = False) -> Rule:
+def _rule(methods: str, path: str, action: str, *, owned: Owned = "", artifact: bool = False) -> Rule:
     return Rule(frozenset(methods.split()), re.compile(rf"\A{path}\Z", re.ASCII), action, owned, artifact)
 
 
@@ -29,30 +33,32 @@ RULES = (
     _rule("GET", rf"{_V}/server-info", f"{RUN}/read"),
     _rule("GET", rf"{_V}/experiments/(?:get|get-by-name|list)", f"{EXPERIMENT}/read"),
     _rule("GET POST", rf"{_V}/experiments/search", f"{EXPERIMENT}/read"),
-    _rule("POST", rf"{_V}/experiments/(?:create|update|set-experiment-tag|restore)", f"{EXPERIMENT}/write"),
-    _rule("POST", rf"{_V}/experiments/(?:delete|delete-experiment-tag)", f"{EXPERIMENT}/delete"),
+    _rule("POST", rf"{_V}/experiments/(?:create|set-experiment-tag)", f"{EXPERIMENT}/write"),
+    _rule("POST", rf"{_V}/experiments/(?:update|restore)", f"{EXPERIMENT}/write", owned="people"),
+    _rule("POST", rf"{_V}/experiments/(?:delete|delete-experiment-tag)", f"{EXPERIMENT}/delete", owned="people"),
     _rule("GET", rf"{_V}/runs/get", f"{RUN}/read"),
     _rule("POST", rf"{_V}/runs/search", f"{RUN}/read"),
     _rule("GET", rf"{_V}/metrics/(?:get-history|get-history-bulk|get-history-bulk-interval)", f"{RUN}/read"),
     _rule("GET", rf"{_V}/artifacts/list", f"{RUN}/read"),
     _rule("POST", rf"{_V}/runs/create", f"{RUN}/write"),
     _rule(
-        "POST", rf"{_V}/runs/(?:update|set-tag|delete-tag|log-metric|log-batch|log-model)", f"{RUN}/write", owned=True
+        "POST", rf"{_V}/runs/(?:update|set-tag|delete-tag|log-metric|log-batch|log-model)", f"{RUN}/write", owned="run"
     ),
-    _rule("POST", rf"{_V}/runs/(?:log-parameter|log-inputs|outputs|log-outputs)", f"{RUN}/write", owned=True),
-    _rule("POST", rf"{_V}/runs/(?:delete|restore)", f"{RUN}/delete", owned=True),
+    _rule("POST", rf"{_V}/runs/(?:log-parameter|log-inputs|outputs|log-outputs)", f"{RUN}/write", owned="run"),
+    _rule("POST", rf"{_V}/runs/(?:delete|restore)", f"{RUN}/delete", owned="run"),
     _rule("POST", rf"{_V}/logged-models/search", f"{MODEL}/read"),
     _rule("GET", rf"{_V}/logged-models/{_ID}(?:/artifacts/directories)?", f"{MODEL}/read"),
-    _rule("POST", rf"{_V}/logged-models(?:/{_ID}/params)?", f"{MODEL}/write"),
-    _rule("PATCH", rf"{_V}/logged-models/{_ID}(?:/tags)?", f"{MODEL}/write"),
-    _rule("DELETE", rf"{_V}/logged-models/{_ID}(?:/tags/[^/]{{1,255}})?", f"{MODEL}/delete"),
+    _rule("POST", rf"{_V}/logged-models", f"{MODEL}/write", owned="run"),
+    _rule("POST", rf"{_V}/logged-models/{_ID}/params", f"{MODEL}/write", owned="model"),
+    _rule("PATCH", rf"{_V}/logged-models/{_ID}(?:/tags)?", f"{MODEL}/write", owned="model"),
+    _rule("DELETE", rf"{_V}/logged-models/{_ID}(?:/tags/[^/]{{1,255}})?", f"{MODEL}/delete", owned="model"),
     _rule("GET POST", rf"{_V}/(?:registered-models|model-versions)/(?:search|get-latest-versions)", f"{MODEL}/read"),
     _rule("GET", rf"{_V}/(?:registered-models|model-versions)/(?:get|alias|get-download-uri)", f"{MODEL}/read"),
     _rule("POST", rf"{_V}/(?:registered-models|model-versions)/(?:create|rename|set-tag|alias)", f"{MODEL}/write"),
     _rule("POST", rf"{_V}/registered-models/update|{_V}/model-versions/transition-stage", f"{MODEL}/write"),
     _rule("PATCH", rf"{_V}/(?:registered-models|model-versions)/update", f"{MODEL}/write"),
-    _rule("DELETE", rf"{_V}/(?:registered-models|model-versions)/(?:delete|delete-tag|alias)", f"{MODEL}/delete"),
-    _rule("GET", rf"{_V}/workspaces/{_ID}", f"{RUN}/read"),
+    _rule("DELETE", rf"{_V}/(?:registered-models|model-versions)/(?:delete-tag|alias)", f"{MODEL}/delete"),
+    _rule("DELETE", rf"{_V}/(?:registered-models|model-versions)/delete", f"{MODEL}/delete", owned="people"),
     _rule("GET HEAD", r"/api/2\.0/mlflow-artifacts/artifacts(?:/.*)?", f"{RUN}/read", artifact=True),
     _rule("PUT", r"/api/2\.0/mlflow-artifacts/artifacts/.+", f"{RUN}/write", artifact=True),
     _rule("DELETE", r"/api/2\.0/mlflow-artifacts/artifacts/.+", f"{RUN}/delete", artifact=True),
@@ -60,6 +66,7 @@ RULES = (
 )
 
 
+@lru_cache(maxsize=1024)
 def rule_for(method: str, path: str) -> Rule | None:
     """`path` is below the prefix, decoded once as the server decodes it."""
     return next((rule for rule in RULES if method in rule.methods and rule.path.match(path)), None)

@@ -40,6 +40,7 @@ BEAT_SECONDS = 3.0
 PROBE_SECONDS = 3.0
 SILENT_SECONDS = 8.0
 REMOVAL_SECONDS = 2.0
+CHECK_SECONDS = 5.0
 SETTLE_SECONDS = 8.0
 
 
@@ -153,6 +154,8 @@ class Worker:
             self.builds.look()
         if _is_due(due, "sample", SAMPLE_SECONDS, at):
             self.sampling.look()
+        if _is_due(due, "check", CHECK_SECONDS, at):
+            self._recorder.check()
         if _is_due(due, "removals", REMOVAL_SECONDS, at):
             self._seen(self.removals.look)
 
@@ -251,6 +254,7 @@ def main() -> None:
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
     )
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     exit_with_supervisor()
     studio = Studio(settings)
     worker = Worker(studio, engine_for(studio))

@@ -7,7 +7,7 @@ from sqlmodel import col, func, select
 
 from services import access
 from services.core import names, times
-from services.core.errors import Invalid, NotFound
+from services.core.errors import NotFound
 from services.events import emit
 from services.store.rows import Experiment, Job
 from services.studio import Scope
@@ -54,9 +54,7 @@ def get(scope: Scope, name: str) -> Experiment:
 def ensure(scope: Scope, name: str) -> Experiment:
     """The experiment of that name, made when it is new."""
     access.require(scope, "experiments/write")
-    if not name.strip() or len(name) > 255 or "/" in name:
-        raise Invalid("An experiment's name has 1–255 characters and no '/'.", where="experiment_name")
-    names.checked_display_name(name, field="experiment_name")
+    names.checked_experiment(name)
     row = _found(scope, name)
     if row is None:
         row = Experiment(workspace_id=scope.workspace_id, name=name, created_by=scope.principal.name)

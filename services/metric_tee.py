@@ -19,6 +19,7 @@ from services.studio import Studio
 log = logging.getLogger("atelier.tracking")
 TICK_SECONDS = 1.0
 MOST = 50_000
+MOST_NAMES = 200_000
 
 
 @dataclass
@@ -27,13 +28,32 @@ class _Batch:
 
     points: dict[str, list[Point]] = field(default_factory=dict)
     params: dict[tuple[str, str], str] = field(default_factory=dict)
-    tags: dict[tuple[str, str], str] = field(default_factory=dict)
+    tags: dict[tuple[str, str], str | None] = field(default_factory=dict)
     runs: dict[str, Run] = field(default_factory=dict)
-    gone: set[str] = field(default_factory=set)
+    stages: dict[str, str] = field(default_factory=dict)
     count: int = 0
 
     def is_empty(self) -> bool:
-        return not (self.points or self.params or self.tags or self.runs or self.gone)
+        return not (self.points or self.params or self.tags or self.runs or self.stages)
+
+    def take(self, later: "_Batch") -> None:
+        """Adds what came after."""
+        for run_id, points in later.points.items():
+            self.points.setdefault(run_id, []).extend(points)
+        self.params |= later.params
+        self.tags |= later.tags
+        for run in later.runs.values():
+            self.take_run(run)
+        self.stages |= later.stages
+        self.count += later.count
+
+    def take_run(self, run: Run) -> None:
+        """An end says nothing of whose run it is; its beginning, perhaps in the same tick, did."""
+        known = self.runs.get(run.run_id)
+        if known is not None:
+            run.job_id = run.job_id or known.job_id
+            run.parent_run_id = run.parent_run_id or known.parent_run_id
+        self.runs[run.run_id] = run
 
 
 class Tee:
@@ -43,6 +63,7 @@ class Tee:
         self.studio = studio
         self._lock, self._full, self._stopped = threading.Lock(), threading.Event(), threading.Event()
         self._batch = _Batch()
+        self._numbers: dict[str, int] = {}
         self._thread = threading.Thread(target=self._run, daemon=True, name="tee")
         self._thread.start()
 
@@ -61,14 +82,19 @@ class Tee:
         with self._lock:
             self._batch.tags |= {(run_id, key): value for key, value in tags.items()}
 
+    def untagged(self, run_id: str, key: str) -> None:
+        with self._lock:
+            self._batch.tags[run_id, key] = None
+
     def run(self, run: Run) -> None:
         """A run that a client made or changed."""
         with self._lock:
-            self._batch.runs[run.run_id] = run
+            self._batch.take_run(run)
 
-    def deleted(self, run_id: str) -> None:
+    def moved(self, run_id: str, stage: str) -> None:
+        """`stage` is MLflow's word: deleted runs keep what they logged and may become active again."""
         with self._lock:
-            self._batch.gone.add(run_id)
+            self._batch.stages[run_id] = stage
 
     def flush(self) -> None:
         """Writes what came in; a batch that cannot be written now is kept for the next tick."""
@@ -98,17 +124,11 @@ class Tee:
                 log.exception("A tick of the tee failed; the run's end repairs it")
 
     def _write(self, batch: _Batch) -> None:
-        """Keys commit before the columns that use them."""
-        with self.studio.database.session(write=True) as session:
-            names = {point.key for points in batch.points.values() for point in points}
-            numbers = store.ensure_keys(session, [*names, *(key for _, key in batch.params)])
-            for run in batch.runs.values():
-                store.save_run(session, run)
-            store.fold(session, _summaries(batch.points, numbers))
-            store.save_params(session, [(run, numbers[key], value) for (run, key), value in batch.params.items()])
-            store.save_tags(session, [(run, key, value) for (run, key), value in batch.tags.items()])
-            for run_id in batch.gone:
-                store.remove_run(session, run_id)
+        """Keys commit before the columns that use them, summaries after the points that they tell of.
+
+        So a crash in between leaves a summary that lacks something, which the comparison at the run's end sees.
+        """
+        numbers = self._numbered({point.key for points in batch.points.values() for point in points})
         if batch.points:
             self.studio.history.append(
                 {
@@ -116,17 +136,34 @@ class Tee:
                     for run, points in batch.points.items()
                 }
             )
+        with self.studio.database.session(write=True) as session:
+            for run in batch.runs.values():
+                store.save_run(session, run)
+            store.fold(session, _summaries(batch.points, numbers))
+            names = store.ensure_keys(session, [key for _, key in batch.params])
+            store.save_params(session, [(run, names[key], value) for (run, key), value in batch.params.items()])
+            store.save_tags(session, [(run, key, text) for (run, key), text in batch.tags.items() if text is not None])
+            for (run_id, key), text in batch.tags.items():
+                if text is None:
+                    store.remove_tag(session, run_id, key)
+            for run_id, stage in batch.stages.items():
+                store.move_run(session, run_id, stage)
+            store.note_points(session, list(batch.points))
+
+    def _numbered(self, names: set[str]) -> dict[str, int]:
+        """Numbers never change: only names that are new here are asked for."""
+        missing = names - self._numbers.keys()
+        if missing:
+            if len(self._numbers) > MOST_NAMES:
+                self._numbers, missing = {}, names
+            with self.studio.database.session(write=True) as session:
+                self._numbers |= store.ensure_keys(session, missing)
+        return self._numbers
 
     def _put_back(self, batch: _Batch) -> None:
         with self._lock:
             later, self._batch = self._batch, batch
-            for run_id, points in later.points.items():
-                self._batch.points.setdefault(run_id, []).extend(points)
-            self._batch.params |= later.params
-            self._batch.tags |= later.tags
-            self._batch.runs |= later.runs
-            self._batch.gone |= later.gone
-            self._batch.count += later.count
+            self._batch.take(later)
 
 
 def _summaries(points: Mapping[str, Sequence[Point]], numbers: Mapping[str, int]) -> list[Summary]:

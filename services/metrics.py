@@ -1,5 +1,6 @@
 """Metrics: what jobs logged, read from summaries and columns; MLflow stays the record and is compared at the end."""
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,9 +11,9 @@ import orjson
 from sqlmodel import Session, col, select
 
 from services import access, artifacts, experiments, jobs
-from services.core.errors import NotFound
+from services.core.errors import AtelierError, NotFound, Unavailable
 from services.core.times import parse
-from services.engines.tracking import Tracking
+from services.engines.tracking import RunFacts, Tracking
 from services.store import metrics as store
 from services.store import runs as pages
 from services.store.columns import POINT, Packed, Series, Steps, Values
@@ -20,6 +21,7 @@ from services.store.metrics import Metric, Run, Summary
 from services.store.rows import Job
 from services.studio import Scope, Studio
 
+log = logging.getLogger("atelier.tracking")
 MONITORING = "system_logs/monitoring.jsonl"
 # A tick of the tee is at most a second: what was acknowledged is here within two.
 PATIENCE_SECONDS = 3.0
@@ -210,30 +212,62 @@ def heal(studio: Studio, tracking: Tracking, workspace_id: str, run_id: str, *, 
     workspace = artifacts.mlflow_workspace(workspace_id)
     facts = tracking.run(workspace, run_id)
     for each in (facts, *tracking.children(workspace, facts.experiment_id, run_id)):
-        with studio.database.session(write=True) as session:
-            numbers = store.ensure_keys(session, [*each.metrics, *each.params])
-            store.save_params(session, [(each.run_id, numbers[key], value) for key, value in each.params.items()])
-            known = session.get(Run, each.run_id)
-            row = Run(
-                run_id=each.run_id,
-                workspace_id=workspace_id,
-                experiment_id=each.experiment_id,
-                job_id=known.job_id if known else None,
-                parent_run_id=each.tags.get("mlflow.parentRunId"),
-                name=each.name,
-                status=each.status,
-                start_time=each.start_time,
-                end_time=each.end_time,
-                user=each.user,
-                lifecycle_stage=each.lifecycle_stage,
-            )
-            store.save_run(session, row)
-        if thorough or not _arrived(studio, each.run_id, each.metrics, numbers):
-            points = [_packed(numbers[key], tracking.history(workspace, each.run_id, key)) for key in each.metrics]
-            studio.history.replace(each.run_id, np.concatenate(points) if points else np.empty(0, POINT))
-        else:
-            studio.history.finish(each.run_id)
-        _summarise_again(studio, each.run_id, [numbers[key] for key in each.metrics])
+        _healed(studio, tracking, workspace_id, each, thorough=thorough)
+
+
+def check(studio: Studio, tracking: Tracking, *, since: int | None = None, limit: int = 50) -> int:
+    """Heals ended runs that took points since they were last compared, whoever made them; how many there were.
+
+    Those that began before `since` (milliseconds), when the process that copies was started, may have lost
+    what it had not written yet: every point of theirs is read again. Raises Unavailable.
+    """
+    with studio.database.session(write=False) as session:
+        found = store.unchecked(session, limit)
+    for run in found:
+        thorough = since is None or (run.start_time or 0) < since
+        try:
+            facts = tracking.run(artifacts.mlflow_workspace(run.workspace_id), run.run_id)
+            _healed(studio, tracking, run.workspace_id, facts, thorough=thorough)
+        except Unavailable:
+            raise
+        except AtelierError as cause:  # one that MLflow does not have must not come up for ever
+            log.warning("Run %s could not be compared with MLflow: %s", run.run_id, cause)
+            with studio.database.session(write=True) as session:
+                store.checked(session, run.run_id)
+    return len(found)
+
+
+def _healed(studio: Studio, tracking: Tracking, workspace_id: str, facts: RunFacts, *, thorough: bool) -> None:
+    numbers = _noted(studio, workspace_id, facts)
+    if thorough or not _arrived(studio, facts.run_id, facts.metrics, numbers):
+        workspace = artifacts.mlflow_workspace(workspace_id)
+        points = [_packed(numbers[key], tracking.history(workspace, facts.run_id, key)) for key in facts.metrics]
+        studio.history.replace(facts.run_id, np.concatenate(points) if points else np.empty(0, POINT))
+    else:
+        studio.history.finish(facts.run_id)
+    _summarise_again(studio, facts.run_id, [numbers[key] for key in facts.metrics])
+
+
+def _noted(studio: Studio, workspace_id: str, facts: RunFacts) -> dict[str, int]:
+    """The run with its parameters and tags, as MLflow has them; the numbers of its keys."""
+    with studio.database.session(write=True) as session:
+        numbers = store.ensure_keys(session, [*facts.metrics, *facts.params])
+        store.save_params(session, [(facts.run_id, numbers[key], value) for key, value in facts.params.items()])
+        store.save_tags(session, [(facts.run_id, key, value) for key, value in facts.tags.items()])
+        row = Run(
+            run_id=facts.run_id,
+            workspace_id=workspace_id,
+            experiment_id=facts.experiment_id,
+            parent_run_id=facts.tags.get("mlflow.parentRunId"),
+            name=facts.name,
+            status=facts.status,
+            start_time=facts.start_time,
+            end_time=facts.end_time,
+            user=facts.user,
+            lifecycle_stage=facts.lifecycle_stage,
+        )
+        store.save_run(session, row)
+        return numbers
 
 
 def _arrived(studio: Studio, run_id: str, latest: Mapping[str, Any], numbers: Mapping[str, int]) -> bool:
@@ -272,6 +306,7 @@ def _summarise_again(studio: Studio, run_id: str, numbers: Sequence[int]) -> Non
             summaries.append(one)
     with studio.database.session(write=True) as session:
         store.replace(session, run_id, summaries)
+        store.checked(session, run_id)
 
 
 def _packed(number: int, points: Sequence[Any]) -> Packed:

@@ -261,6 +261,13 @@ def checked_display_name(text: str, *, field: str = "display_name") -> str:
     return text
 
 
+def checked_experiment(name: str) -> str:
+    """Free text that names one experiment in lists, addresses and MLflow."""
+    if not name.strip() or len(name) > 255 or "/" in name:
+        raise Invalid("An experiment's name has 1–255 characters and no '/'.", where="experiment_name")
+    return checked_display_name(name, field="experiment_name")
+
+
 def generated() -> str:
     """A fresh job name such as `brave_lemon_x3k9q2v7hd`."""
     tail = "".join(secrets.choice("abcdefghijkmnpqrstvwxyz23456789") for _ in range(10))

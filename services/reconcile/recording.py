@@ -28,7 +28,7 @@ class Recorder:
 
     def __init__(self, studio: Studio, tracking: Callable[[], Tracking | None], pool: Executor) -> None:
         self.studio, self._tracking, self._pool = studio, tracking, pool
-        self._lock = Lock()
+        self._lock, self._checking = Lock(), Lock()
         self._ready: set[str] = set()
 
     def record(self, job_id: str) -> None:
@@ -65,6 +65,23 @@ class Recorder:
             raise
         except AtelierError:
             log.exception("The history of run %s could not be compared with MLflow", run_id)
+
+    def check(self) -> None:
+        """Compares ended runs that no job's end has compared, in the background and one such look at a time."""
+        if self._checking.acquire(blocking=False):
+            self._pool.submit(self._checked)
+
+    def _checked(self) -> None:
+        try:
+            tracking, web = self._tracking(), self.studio.fact("web")
+            if tracking is not None and web is not None:
+                metrics.check(self.studio, tracking, since=_milliseconds(parse(str(web.value["started_at"]))))
+        except Unavailable as cause:
+            log.info("Runs are compared later: %s", cause)
+        except Exception:
+            log.exception("Runs could not be compared with MLflow")
+        finally:
+            self._checking.release()
 
     def _may_have_lost(self, job: Job) -> bool:
         """A web process that was restarted during the run may have lost what it had not written yet."""

@@ -5,8 +5,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Float, Index, delete, text
+from sqlalchemy import BigInteger, Column, Float, Index, delete, text, update
 from sqlmodel import Field, Session, SQLModel, col, select
+
+ENDED = ("FINISHED", "FAILED", "KILLED")
 
 
 class Run(SQLModel, table=True):
@@ -247,6 +249,28 @@ def save_tags(session: Session, rows: Iterable[tuple[str, str, str]]) -> None:
 
 def remove_tag(session: Session, run_id: str, key: str) -> None:
     session.connection().execute(delete(Tag).where(col(Tag.run_id) == run_id, col(Tag.key) == key))
+
+
+def move_run(session: Session, run_id: str, stage: str) -> None:
+    """To `active` or `deleted`; lists show active ones only."""
+    session.connection().execute(update(Run).where(col(Run.run_id) == run_id).values(lifecycle_stage=stage))
+
+
+def note_points(session: Session, run_ids: Sequence[str]) -> None:
+    """Points came in: these runs are to be compared with MLflow (again) once they have ended."""
+    for some in _batches(run_ids):
+        late = (col(Run.run_id).in_(some), col(Run.is_checked).is_(True))
+        session.connection().execute(update(Run).where(*late).values(is_checked=False))
+
+
+def checked(session: Session, run_id: str) -> None:
+    session.connection().execute(update(Run).where(col(Run.run_id) == run_id).values(is_checked=True))
+
+
+def unchecked(session: Session, limit: int) -> list[Run]:
+    """Ended runs that were not compared with MLflow since their last point came in."""
+    query = select(Run).where(col(Run.is_checked).is_(False), col(Run.status).in_(ENDED)).order_by(Run.run_id)
+    return list(session.exec(query.limit(limit)))
 
 
 def remove_run(session: Session, run_id: str) -> None:
