@@ -109,7 +109,8 @@ def _output(scope: Scope, job: Job, output_name: str) -> tuple[Path, str]:
         known = ", ".join(job.resolved.get("outputs", {})) or "none"
         raise NotFound(f"Job '{job.name}' has no output '{output_name[:80]}'.", hint=f"Its outputs: {known}.")
     store, path = datastores.parse(declared["path"])
-    root = datastores.folder(scope.studio, datastores.get(scope, store)) / path
+    folder = datastores.folder(scope.studio, datastores.get(scope, store))
     if declared.get("type") == "uri_file":
-        return root.parent, root.name
-    return root, ""
+        parent, _, name = path.rpartition("/")
+        return files.inside(folder, parent), name
+    return files.inside(folder, path), ""

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from services.core import failpoints
-from services.core.errors import Conflict, Invalid, NotFound
+from services.core.errors import Conflict, Invalid, NotFound, Unavailable
 
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(frozen=True)
@@ -75,31 +76,45 @@ def walk(root: Path, *, prefix: str = "") -> Iterator[File]:
             continue
 
 
-def collect(source: Path, target: Path, *, limit: int | None = None) -> Collected:
-    """Takes the regular files below `source` over into `target`; safe to repeat after a crash.
+def inside(root: Path, path: str) -> Path:
+    """Where `path` below `root` really is. Raises Invalid when a link leads out of `root`."""
+    real = root.resolve()
+    found = (real / path).resolve()
+    if found != real and real not in found.parents:
+        raise Invalid(f"{path[:200]!r} leads out of its folder by a symbolic link.", where="path")
+    return found
 
-    Moves when both lie on one file system and the file is ours alone, else copies. Links, devices, pipes
-    and whatever exceeds `limit` bytes in all are left and named.
+
+def collect(source: Path, target: Path, *, only: str | None = None) -> Collected:
+    """Takes the regular files below `source` over into `target`, a path without links; safe to repeat after a crash.
+
+    Moves when both lie on one file system and the file is ours alone, else copies. Links, devices, pipes, what a
+    link in `target` would lead astray, what does not fit, and all but the file `only` are left and named.
+    Raises Unavailable when the disk is full.
     """
     collected = Collected()
-    total = 0
-    for folder, folders, names in os.walk(source, followlinks=False):
+    blocked: list[OSError] = []
+    for folder, folders, names in os.walk(source, followlinks=False, onerror=blocked.append):
         here = Path(folder)
         relative = here.relative_to(source)
         for name in list(folders):
-            if (here / name).is_symlink():
+            if (here / name).is_symlink() or only is not None:
                 folders.remove(name)
-                collected.refused.append(((relative / name).as_posix(), "is a symbolic link"))
+                why = "is a symbolic link" if (here / name).is_symlink() else "is not the declared file"
+                collected.refused.append(((relative / name).as_posix(), why))
         for name in sorted(names):
             path = (relative / name).as_posix()
-            reason = _refusal(here / name, limit, total)
+            try:
+                reason = _refusal(here / name, target, only)
+                size = 0 if reason else _take(here / name, target / relative)
+            except OSError as cause:
+                reason = _refused_for(cause)
             if reason:
                 collected.refused.append((path, reason))
-                continue
-            size = _take(here / name, target / relative / name)
-            total += size
-            collected.files.append(File(path, size, 0.0))
-            failpoints.reach("file_collected")
+            else:
+                collected.files.append(File(path, size, 0.0))
+                failpoints.reach("file_collected")
+    collected.refused += [(os.path.relpath(error.filename, source), "cannot be read") for error in blocked]
     return collected
 
 
@@ -200,34 +215,75 @@ def _descend(root: Path, parts: list[str]) -> int:
     return descriptor
 
 
-def _refusal(path: Path, limit: int | None, total: int) -> str:
-    try:
-        found = path.lstat()
-    except OSError as cause:
-        return f"cannot be read: {cause.strerror}"
+def _refusal(path: Path, target: Path, only: str | None) -> str:
+    found = path.lstat()
     if stat.S_ISLNK(found.st_mode):
         return "is a symbolic link"
     if not stat.S_ISREG(found.st_mode):
         return "is not a regular file"
-    if limit is not None and total + found.st_size > limit:
-        return f"exceeds the limit of {limit} bytes"
+    if only is not None and path.name != only:
+        return "is not the declared file"
+    if found.st_nlink > 1 and found.st_size > _free(target):
+        return "is larger than the free space"
     return ""
 
 
+def _refused_for(cause: OSError) -> str:
+    if cause.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}:
+        raise Unavailable(f"Files cannot be written: {cause.strerror}.") from cause
+    if cause.errno in {errno.ELOOP, errno.ENOTDIR}:
+        return "has a link or a file in the place of its folder"
+    if cause.errno in {errno.EISDIR, errno.ENOTEMPTY, errno.EEXIST}:
+        return "has a folder in its place"
+    return f"cannot be taken: {cause.strerror}"
+
+
+def _free(target: Path) -> int:
+    there = next(path for path in (target, *target.parents) if path.exists())
+    return shutil.disk_usage(there).free
+
+
 def _take(source: Path, target: Path) -> int:
-    target.parent.mkdir(parents=True, exist_ok=True)
     found = source.lstat()
-    if found.st_nlink == 1:
-        try:
-            source.replace(target)
-            return found.st_size
-        except OSError as cause:
-            if cause.errno != errno.EXDEV:
-                raise
-    part = target.with_name(target.name[:200] + ".part")
-    with os.fdopen(os.open(source, _OPEN), "rb") as reader, part.open("wb") as writer:
-        shutil.copyfileobj(reader, writer, 1 << 20)
-        writer.flush()
-        os.fsync(writer.fileno())
-    part.replace(target)
+    mode = (found.st_mode & 0o755) | 0o600  # no setuid programs, and readable for us
+    folder = _made(target)
+    try:
+        if found.st_nlink == 1:
+            if stat.S_IMODE(found.st_mode) != mode:
+                source.chmod(mode)
+            try:
+                os.rename(source, source.name, dst_dir_fd=folder)
+                return found.st_size
+            except OSError as cause:
+                if cause.errno != errno.EXDEV:
+                    raise
+        _copied(source, folder, mode)
+    finally:
+        os.close(folder)
     return found.st_size
+
+
+def _made(folder: Path) -> int:
+    """The folder opened, made where it was missing; no part of its path is followed if it is a link."""
+    descriptor = os.open("/", _FOLDER)
+    for part in folder.parts[1:]:
+        try:
+            with suppress(FileExistsError):
+                os.mkdir(part, 0o755, dir_fd=descriptor)
+            inner = os.open(part, _FOLDER, dir_fd=descriptor)
+        finally:
+            os.close(descriptor)
+        descriptor = inner
+    return descriptor
+
+
+def _copied(source: Path, folder: int, mode: int) -> None:
+    part = source.name[:200] + ".part"
+    with suppress(FileNotFoundError):
+        os.unlink(part, dir_fd=folder)
+    writer = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=folder)
+    with os.fdopen(os.open(source, _OPEN), "rb") as reading, os.fdopen(writer, "wb") as writing:
+        shutil.copyfileobj(reading, writing, 1 << 20)
+        writing.flush()
+        os.fsync(writing.fileno())
+    os.rename(part, source.name, src_dir_fd=folder, dst_dir_fd=folder)

@@ -22,8 +22,9 @@ def outputs(studio: Studio, job: Job) -> list[str]:
         if not source.is_dir():
             continue
         if declared["type"] == "uri_file":
-            target = target.parent
-        taken = files.collect(source, target)
+            taken = files.collect(source, target.parent, only=target.name)
+        else:
+            taken = files.collect(source, target)
         failpoints.reach("output_collected")
         said += _left(f"output '{name}'", taken)
     return said
@@ -35,8 +36,7 @@ def run_files(studio: Studio, job: Job, root: Path) -> list[str]:
     said: list[str] = []
     for name in LIVE:
         if (run / name).is_dir():
-            said += _left(name, files.collect(run / name, root / name))
-            failpoints.reach("file_collected")
+            said += _left(name, files.collect(run / name, (root / name).resolve()))
     return said
 
 

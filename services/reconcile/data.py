@@ -11,9 +11,8 @@ from sqlmodel import Session, select
 
 from services import datastores
 from services.core.errors import Invalid, NotFound
-from services.engines import downloads
+from services.engines import downloads, files
 from services.engines.containers import Engine, Mount
-from services.engines.files import remove_tree
 from services.specs.jobs import CommandJob, Data, Output
 from services.specs.maps import Maps
 from services.store.rows import Datastore, Job
@@ -68,7 +67,7 @@ def place_of(studio: Studio, session: Session, job: Job, name: str, output: Outp
     values = {"name": job.name, "output_name": name, "default_datastore": datastores.DEFAULT}
     uri = _PLACEHOLDER.sub(lambda match: values[match[1]], output.path or default)
     store, path = datastores.parse(uri, field=f"outputs.{name}.path")
-    target = _folder(studio, session, job, store) / path
+    target = files.inside(_folder(studio, session, job, store), path)
     if is_file and not path:
         raise Invalid("The path of a file names the file.", where=f"outputs.{name}.path")
     return Place(uri, target, is_file, collected=is_file or output.mode == "upload")
@@ -100,7 +99,7 @@ def _source(studio: Studio, session: Session, job: Job, data: Data, uri: str) ->
         return fetched if data.type == "uri_file" else fetched.parent
     if uri.startswith("azureml://"):
         store, path = datastores.parse(uri)
-        return _folder(studio, session, job, store) / path
+        return files.inside(_folder(studio, session, job, store), path)
     if uri.startswith("azureml:"):
         raise NotFound(f"Data asset '{uri[:200]}' was not found in this workspace.")
     path_ = Path(uri.removeprefix("file://"))
@@ -125,7 +124,7 @@ def _shown(studio: Studio, engine: Engine, job: Job, name: str, data: Data, sour
     is_download = data.mode in {"download", "eval_download"}
     if is_download:
         copy = studio.folders.run(job.id) / "inputs" / name
-        remove_tree(copy) if copy.is_dir() else None
+        files.remove_tree(copy) if copy.is_dir() else None
         copy.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
             shutil.copytree(source, copy, symlinks=True)

@@ -60,8 +60,9 @@ class Removals:
         for place in places:
             _removed(place)
         for declared in job.resolved.get("outputs", {}).values():
-            if f"/azureml/{job.name}/" in str(declared.get("target", "")):
-                _removed(Path(declared["target"]))
+            target = Path(declared.get("target", "/"))
+            if f"/azureml/{job.name}/" in str(target) and target.resolve() == target:  # a link leads elsewhere
+                _removed(target)
         with self.studio.scope(SYSTEM, write=True) as scope:
             if job.run_id:
                 summaries.remove_run(scope.session, job.run_id)

@@ -1,0 +1,389 @@
+"""Jobs as people submit them, run by the worker in real containers."""
+
+import hashlib
+import http.server
+import threading
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from app.worker import Worker, engine_for
+from services import artifacts, datastores, environments, jobs, logs, uploads
+from services.engines.containers import INSTALL
+from services.engines.docker import DockerEngine
+from services.engines.tracking import FakeTracking
+from services.specs.code import Entry
+from services.specs.environments import Environment
+from services.specs.jobs import CommandJob
+from tests.conftest import Stage, forget_install
+from tests.reconcile.conftest import Site, eventually, working
+
+pytestmark = pytest.mark.docker
+
+
+class Bench(Site):
+    """A site whose engine is Docker's."""
+
+    def read(self, name: str, path: str) -> bytes:
+        with self.stage.scope(write=False) as scope:
+            file, _ = artifacts.opened(scope, name, path)
+            with file:
+                return file.read()
+
+    def files(self, name: str) -> list[str]:
+        with self.stage.scope(write=False) as scope:
+            return [file.path for file in artifacts.listed(scope, name)]
+
+    def log(self, name: str) -> str:
+        with self.stage.scope(write=False) as scope:
+            return logs.read(scope, name).data.decode()
+
+    def store(self, path: str) -> Path:
+        return self.stage.studio.folders.datastore(self.stage.lab.id, datastores.DEFAULT) / path
+
+    def code(self, files: Mapping[str, bytes]) -> str:
+        entries = [
+            Entry(path=path, size=len(text), sha256=hashlib.sha256(text).hexdigest(), executable=text[:2] == b"#!")
+            for path, text in files.items()
+        ]
+        with self.stage.scope() as scope:
+            begun = uploads.begin(scope, "code", entries)
+        with self.stage.scope() as scope:
+            landings = uploads.landings(scope, begun.id)
+        for landing in landings:
+            with landing.open() as file:
+                file.write(files[str(landing.target)[str(landing.target).rindex("/files/") + 7 :]])
+            landing.finish()
+        with self.stage.scope() as scope:
+            assert uploads.seal(scope, begun.id).complete
+        return begun.id
+
+    def submit_with(self, snapshot: str | None, command: str, **fields: object) -> str:
+        spec = CommandJob.model_validate({"command": command, "environment": {"image": "python:3.11"}, **fields})
+        with self.stage.scope() as scope:
+            return jobs.submit(scope, spec, snapshot=snapshot).name
+
+
+@pytest.fixture
+def bench(lite: Stage, python_image: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    settings = lite.studio.settings
+    settings.stop_grace, settings.engine, settings.allowed_url_hosts = 3, "docker", "127.0.0.1"
+    engine, tracking = engine_for(lite.studio), FakeTracking()
+    monkeypatch.setattr(Worker, "tracking", lambda self: tracking)
+    lite.studio.say("gateway", {"url": "http://host.docker.internal:9"})
+    made = Bench(lite, engine, tracking, Worker(lite.studio, engine))  # type: ignore[arg-type]
+    thread = working(made.worker)
+    yield made
+    made.worker.stop()
+    thread.join(timeout=30)
+    assert isinstance(engine, DockerEngine)
+    forget_install(engine)
+
+
+def test_a_hello_leaves_its_log_its_files_and_nothing_on_the_engine(bench: Bench) -> None:
+    job = bench.until(bench.submit("echo hello; echo trouble >&2; echo kept >outputs/a.txt; mkdir logs/x; >logs/x/b"))
+    assert (job.status, job.exit_code, job.warning) == ("Completed", 0, "")
+    assert bench.log(job.name) == "hello\ntrouble\n"
+    assert bench.read(job.name, "outputs/a.txt") == b"kept\n"
+    assert {"outputs/a.txt", "logs/x/b", "user_logs/std_log.txt"} <= set(bench.files(job.name))
+    eventually(lambda: not bench.engine.found({"atelier.kind": "job"}), "the container is removed")
+    assert not bench.stage.studio.folders.run(job.id).exists()
+    volumes = bench.engine.client.volumes(filters={"label": f"{INSTALL}={bench.stage.studio.install}"})  # type: ignore[attr-defined]
+    assert not volumes["Volumes"]
+
+
+def test_it_runs_in_a_writable_copy_of_its_code(bench: Bench) -> None:
+    snapshot = bench.code({"src/go.sh": b"#!/bin/sh\necho from code\n", "data.txt": b"original"})
+    command = "./src/go.sh && echo changed >data.txt && pwd && test -d outputs && python3 -c 'print(1)'"
+    job = bench.until(bench.submit_with(snapshot, command))
+    assert job.status == "Completed", job.message
+    assert bench.log(job.name).splitlines() == ["from code", f"/mnt/azureml/cr/j/{job.id}/exe/wd", "1"]
+    folder = bench.stage.studio.folders.snapshot(bench.stage.lab.id, snapshot)
+    assert (folder / "data.txt").read_text() == "original"
+    again = bench.until(bench.submit_with(snapshot, "cat data.txt"))
+    assert bench.log(again.name) == "original"
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        ("echo before; exit 3", 3, "before"),
+        ("no-such-program --x", 127, "not found"),
+        ("/etc/passwd", 126, "may not be executed"),
+        ("kill -SEGV $$", 139, "139"),
+        ("exit 137", 137, "137"),
+    ],
+)
+def test_a_failing_command_says_how(bench: Bench, command: str, code: int, said: str) -> None:
+    job = bench.until(bench.submit(command))
+    assert (job.status, job.exit_code) == ("Failed", code)
+    assert said in job.message or code == 137
+    assert job.reason == ("KilledExternally" if code == 137 else "UserError")
+
+
+def test_an_image_without_a_registry_fails_the_job_and_says_what_to_do(bench: Bench) -> None:
+    job = bench.until(bench.submit("exit 0", environment={"image": "localhost:1/nobody/nothing:1"}), seconds=60)
+    assert (job.status, job.reason) == ("Failed", "ImageNotFound")
+    assert "localhost:1/nobody/nothing:1" in job.message
+
+
+def test_a_time_limit_stops_it(bench: Bench) -> None:
+    job = bench.until(bench.submit("echo on; sleep 600", limits={"timeout": 1}))
+    assert (job.status, job.reason) == ("Failed", "Timeout")
+    assert "limits.timeout = 1 s" in job.message
+    assert bench.log(job.name).startswith("on\n")
+
+
+def test_a_cancelled_job_may_put_its_things_in_order(bench: Bench) -> None:
+    script = "import signal,time,sys\ndef end(*_):\n open('outputs/last','w').write('x'); sys.exit(9)\n"
+    script += "signal.signal(signal.SIGTERM, end); print('ready', flush=True)\nwhile True: time.sleep(.1)"
+    snapshot = bench.code({"wait.py": script.encode()})
+    name = bench.submit_with(snapshot, "python3 wait.py; echo over")
+    bench.until(name, "Running")
+    eventually(lambda: "ready" in bench.log(name), "it listens")
+    with bench.stage.scope() as scope:
+        jobs.cancel(scope, name)
+    job = bench.until(name)
+    assert job.status == "Canceled"
+    assert "Canceled by ada" in job.message
+    assert "SIGTERM" in job.message
+    assert bench.read(name, "outputs/last") == b"x"
+
+
+def test_whoever_ignores_the_cancel_is_killed(bench: Bench) -> None:
+    name = bench.submit("trap '' TERM; echo ready; while :; do sleep 0.1; done")
+    eventually(lambda: bench.job(name).status == "Running" and "ready" in bench.log(name), "it runs")
+    with bench.stage.scope() as scope:
+        jobs.cancel(scope, name)
+    job = bench.until(name)
+    assert (job.status, job.exit_code) == ("Canceled", 137)
+    assert "SIGKILL" in job.message
+
+
+def test_memory_beyond_the_limit_is_named(bench: Bench) -> None:
+    eat = "python3 -c 'x = bytearray(300 << 20)'"
+    job = bench.until(bench.submit(f"exec {eat}", resources={"memory": "64m"}))
+    assert (job.status, job.reason) == ("Failed", "OutOfMemory")
+    assert "0.0625 GiB limit" in job.message
+    child = bench.until(bench.submit(f"{eat}; echo went on; exit 0", resources={"memory": "64m"}))
+    assert child.status == "Completed"
+    assert "killed for memory" in child.warning
+
+
+def test_more_memory_than_the_engine_has_is_refused_before_it_starts(bench: Bench) -> None:
+    job = bench.until(bench.submit("exit 0", resources={"memory": "900000g"}))
+    assert job.status == "Failed"
+    assert "GiB of memory" in job.message
+
+
+def test_inputs_of_every_kind_are_there(bench: Bench, tmp_path: Path) -> None:
+    folder = bench.store("raw/many")
+    folder.mkdir(parents=True)
+    names = [f"{number * 7919 % 100:02}.txt" for number in range(50)]
+    for name in names:
+        (folder / name).write_text(name)
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "iris data.csv").write_text("1,2\n")
+    with serving(site) as url:
+        job = bench.until(
+            bench.submit(
+                "ls -U ${{inputs.many}} | head -3; cat ${{inputs.one}}; echo; cat '${{inputs.web}}'; "
+                "touch ${{inputs.many}}/no && exit 9; touch ${{inputs.own}}/yes && ls -U ${{inputs.own}} | wc -l; "
+                "echo ${{inputs.rate}} $AZUREML_INPUT_rate ${{inputs.where}}; "
+                "test $AZURE_ML_INPUT_many = ${{inputs.many}}",
+                inputs={
+                    "many": {"path": "azureml://datastores/workspaceblobstore/paths/raw/many"},
+                    "one": {
+                        "type": "uri_file",
+                        "path": "azureml://datastores/workspaceblobstore/paths/raw/many/03.txt",
+                    },
+                    "web": {"type": "uri_file", "path": f"{url}/iris%20data.csv"},
+                    "own": {"path": "azureml://datastores/workspaceblobstore/paths/raw/many/", "mode": "download"},
+                    "where": {"path": "azureml://datastores/workspaceblobstore/paths/raw/many", "mode": "direct"},
+                    "rate": 0.25,
+                },
+            )
+        )
+    assert job.status == "Completed", job.message + bench.log(job.name)
+    lines = bench.log(job.name).splitlines()
+    assert lines[:5] == [*sorted(names)[:3], "03.txt", "1,2"]
+    assert lines[-2:] == ["51", "0.25 0.25 azureml://datastores/workspaceblobstore/paths/raw/many"]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(names)
+
+
+def test_an_input_that_is_not_there_fails_the_job_by_name(bench: Bench) -> None:
+    inputs = {"raw": {"path": "azureml://datastores/workspaceblobstore/paths/nowhere"}}
+    job = bench.until(bench.submit("exit 0", inputs=inputs))
+    assert (job.status, job.reason) == ("Failed", "InputNotFound")
+    assert "'raw'" in job.message
+
+
+def test_named_outputs_land_in_their_datastores(bench: Bench) -> None:
+    blob = "azureml://datastores/workspaceblobstore/paths"
+    job = bench.until(
+        bench.submit(
+            "echo 1 >${{outputs.plain}}/a; mkdir -p ${{outputs.late}}/deep; echo 2 >${{outputs.late}}/deep/b; "
+            "echo 3 >${{outputs.file}}; echo 4 >$AZURE_ML_OUTPUT_there/d; test ! -e ${{outputs.file}}x",
+            outputs={
+                "plain": {},
+                "late": {"mode": "upload"},
+                "file": {"type": "uri_file", "path": f"{blob}/results/score.csv"},
+                "there": {"path": f"{blob}/custom/${{{{name}}}}/"},
+            },
+        )
+    )
+    assert (job.status, job.warning) == ("Completed", ""), job.message
+    default = bench.store(f"azureml/{job.name}")
+    assert (default / "plain" / "a").read_text() == "1\n"
+    assert (default / "late" / "deep" / "b").read_text() == "2\n"
+    assert bench.store("results/score.csv").read_text() == "3\n"
+    assert bench.store(f"custom/{job.name}/d").read_text() == "4\n"
+    with bench.stage.scope(write=False) as scope:
+        assert [file.path for file in artifacts.output(scope, job.name, "file")] == ["score.csv"]
+
+
+def test_outputs_are_kept_when_the_job_fails(bench: Bench) -> None:
+    job = bench.until(bench.submit("echo half >outputs/a; echo 1 >${{outputs.o}}/b; exit 1", outputs={"o": {}}))
+    assert job.status == "Failed"
+    assert bench.read(job.name, "outputs/a") == b"half\n"
+    assert bench.store(f"azureml/{job.name}/o/b").read_text() == "1\n"
+
+
+def test_what_a_hostile_job_leaves_is_never_followed(bench: Bench) -> None:
+    leave = (
+        "cd {0} && ln -s /etc/shadow shadow && ln -s /etc etc && mkfifo pipe && ln -s /dev/zero zero && "
+        "mkdir -m 0 locked && ln -s ../../../../../token token && echo fine >fine && "
+        "echo fine >'na me\n;$(id)' && mkdir closed && echo in >closed/in && chmod 0 closed/in && chmod 0 closed"
+    )
+    job = bench.until(
+        bench.submit(
+            f"({leave.format('outputs')}) && ({leave.format('${{outputs.late}}')})",
+            outputs={"late": {"mode": "upload"}},
+        )
+    )
+    assert job.status == "Completed", job.message + bench.log(job.name)
+    taken = {path for path in bench.files(job.name) if path.startswith("outputs/")}
+    assert {"outputs/fine", "outputs/na me\n;$(id)"} <= taken
+    assert taken <= {"outputs/fine", "outputs/na me\n;$(id)", "outputs/closed/in"}
+    late = bench.store(f"azureml/{job.name}/late")
+    assert not [path for path in late.rglob("*") if path.is_symlink() or path.is_fifo()]
+    assert (late / "fine").read_text() == "fine\n"
+    for name in ("shadow", "etc", "pipe", "zero", "token"):
+        assert name in job.warning or "more in" in job.warning
+
+
+def test_a_link_in_a_datastore_opens_no_door_to_the_host(bench: Bench) -> None:
+    """A job may write links where it has a datastore's folder; the next one must not be led by them."""
+    blob = "azureml://datastores/workspaceblobstore/paths"
+    home = bench.stage.studio.folders.home
+    (home / "token").write_text("secret of the owner")
+    first = bench.until(
+        bench.submit(
+            f"ln -s {home} ${{{{outputs.o}}}}/home; ln -s {home}/token ${{{{outputs.o}}}}/key; "
+            "ln -s / ${{outputs.o}}/all",
+            outputs={"o": {"path": f"{blob}/trap"}},
+        )
+    )
+    assert first.status == "Completed"
+    for path, kind in (("trap/key", "uri_file"), ("trap/home", "uri_folder"), ("trap/all/etc/shadow", "uri_file")):
+        for mode in ("ro_mount", "download"):
+            job = bench.until(
+                bench.submit("cat ${{inputs.i}}*", inputs={"i": {"type": kind, "path": f"{blob}/{path}", "mode": mode}})
+            )
+            assert job.status == "Failed", (path, mode)
+            assert "secret" not in bench.log(job.name)
+    for mode in ("rw_mount", "upload"):
+        job = bench.until(
+            bench.submit(
+                "echo pwned >${{outputs.o}}/pwned", outputs={"o": {"path": f"{blob}/trap/home/new", "mode": mode}}
+            )
+        )
+        assert job.status == "Failed", mode
+    assert not list(home.glob("**/pwned"))
+
+
+def test_an_output_that_became_a_link_is_not_written_through(bench: Bench, tmp_path: Path) -> None:
+    """The folder was real when the job began; another job changed it before this one ended."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    blob = "azureml://datastores/workspaceblobstore/paths"
+    name = bench.submit(
+        "cd ${{outputs.o}}; mkdir deep; echo x >deep/pwned; echo ready; "
+        "while [ ! -e $OLDPWD/outputs/go ]; do sleep 0.05; done",
+        outputs={"o": {"path": f"{blob}/shared", "mode": "upload"}},
+    )
+    eventually(lambda: bench.job(name).status == "Running" and "ready" in bench.log(name), "it runs")
+    shared = bench.store("shared")
+    shared.mkdir(parents=True, exist_ok=True)
+    (shared / "deep").symlink_to(outside)
+    (bench.stage.studio.folders.run(bench.job(name).id) / "outputs" / "go").touch()
+    job = bench.until(name)
+    assert not list(outside.iterdir())
+    assert "deep" in job.warning
+
+
+def test_a_job_sees_itself_as_the_cloud_shows_it(bench: Bench) -> None:
+    variables = {"GREETING": "a 'b'\n$(id) é", "MLFLOW_RUN_ID": "another"}
+    job = bench.until(
+        bench.submit(
+            'printf "%s|" "$GREETING" "$MLFLOW_RUN_ID" "$AZUREML_RUN_ID" "$MLFLOW_TRACKING_URI"; '
+            'test -n "$MLFLOW_TRACKING_TOKEN" && getent hosts host.docker.internal >/dev/null && echo reached',
+            environment_variables=variables,
+        )
+    )
+    assert job.status == "Completed", bench.log(job.name)
+    expected = f"a 'b'\n$(id) é|{job.name}|{job.name}|http://host.docker.internal:9/mlflow|reached\n"
+    assert bench.log(job.name) == expected
+
+
+def test_secrets_are_in_nothing_that_the_engine_keeps(bench: Bench) -> None:
+    name = bench.submit("echo ready; sleep 600", environment_variables={"API_KEY": "canary-4711"})
+    bench.until(name, "Running")
+    facts = bench.engine.client.inspect_container(bench.job(name).container_id)  # type: ignore[attr-defined]
+    assert "canary-4711" not in str(facts)
+    with bench.stage.scope() as scope:
+        jobs.cancel(scope, name)
+    bench.until(name)
+
+
+def test_a_holder_that_somebody_removed_is_made_again(bench: Bench) -> None:
+    assert bench.until(bench.submit("exit 0")).status == "Completed"
+    client = bench.engine.client  # type: ignore[attr-defined]
+    mine = {"label": [f"{INSTALL}={bench.stage.studio.install}", "atelier.kind=holder"]}
+    [holder] = client.containers(filters=mine)
+    client.remove_container(holder["Id"], force=True)
+    assert bench.until(bench.submit("exit 0")).status == "Completed"
+
+
+def test_a_wanted_package_is_there_and_built_once(bench: Bench) -> None:
+    conda = {"dependencies": ["python=3.11", {"pip": ["six==1.16.0"]}]}
+    with bench.stage.scope() as scope:
+        environments.create(scope, Environment(name="six", image="python:3.11", conda_file=conda))
+    first = bench.until(
+        bench.submit("python3 -c 'import six; print(six.__version__)'", environment="azureml:six:1"), seconds=120
+    )
+    assert first.status == "Completed", first.message
+    assert bench.log(first.name) == "1.16.0\n"
+    assert "six" in bench.read(first.name, "system_logs/build_log.txt").decode()
+    again = bench.until(bench.submit("exit 0", environment="azureml:six@latest"))
+    assert again.status == "Completed"
+    assert again.resolved["digest"] == first.resolved["digest"]
+
+
+class serving:  # noqa: N801 (used as a context, like a function)
+    """A web server of a folder on this host."""
+
+    def __init__(self, folder: Path) -> None:
+        quiet = type("Quiet", (http.server.SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(quiet, directory=str(folder)))
+
+    def __enter__(self) -> str:
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{self.server.server_port}"
+
+    def __exit__(self, *_: object) -> None:
+        self.server.shutdown()
+        self.server.server_close()
