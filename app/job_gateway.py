@@ -5,6 +5,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import anyio.to_thread
 import uvicorn
@@ -64,7 +65,7 @@ async def kept_open(app: App, studio: Studio, web_url: str) -> None:
             if fact is not None and fact.value.get("state") == "ready" and fact.value.get("gateway") != address:
                 await _stopped(server, serving)
                 address = fact.value.get("gateway")
-                server, serving, url = await _opened(app, address, web_url)
+                server, serving, url = await _reopened(app, address, web_url, studio)
                 await anyio.to_thread.run_sync(studio.say, "gateway", {"url": url})
                 log.info("Jobs reach tracking at %s", url)
             await asyncio.sleep(LOOK_SECONDS if address == "" else 5 * LOOK_SECONDS)
@@ -72,24 +73,35 @@ async def kept_open(app: App, studio: Studio, web_url: str) -> None:
         await _stopped(server, serving)
 
 
-async def _opened(
-    app: App, address: str | None, web_url: str
-) -> tuple[uvicorn.Server | None, asyncio.Task[None] | None, str]:
+Opened = tuple[uvicorn.Server | None, asyncio.Task[None] | None, str]
+
+
+async def _reopened(app: App, address: str | None, web_url: str, studio: Studio) -> Opened:
+    """At the port of the last time, which running jobs were told; at another when somebody has taken it."""
+    before = await anyio.to_thread.run_sync(studio.fact, "gateway")
+    last = urlsplit(str(before.value["url"]) if before is not None else "")
+    if last.hostname == INSIDE and last.port:
+        opened = await _opened(app, address, web_url, last.port)
+        if opened[0] is not None:
+            return opened
+    return await _opened(app, address, web_url, 0)
+
+
+async def _opened(app: App, address: str | None, web_url: str, port: int) -> Opened:
     if not address:
         return None, None, web_url
     settings = uvicorn.Config(
-        app, host=address, port=0, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=2
+        app, host=address, port=port, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=2
     )
     server = uvicorn.Server(settings)
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
     serving = asyncio.create_task(_served(server))
     while not server.started:
         if serving.done():
-            log.error("Nothing can listen on %s: jobs do not reach tracking", address)
+            log.error("Nothing can listen on %s port %s", address, port or "any")
             return None, None, web_url
         await asyncio.sleep(0.02)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    return server, serving, f"http://{INSIDE}:{port}"
+    return server, serving, f"http://{INSIDE}:{server.servers[0].sockets[0].getsockname()[1]}"
 
 
 async def _served(server: uvicorn.Server) -> None:

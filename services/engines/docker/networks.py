@@ -6,6 +6,7 @@ belongs to one workspace and one person, and its bridge lets no traffic through 
 
 import hashlib
 import threading
+from ipaddress import ip_network
 
 from docker import errors
 
@@ -52,10 +53,13 @@ class Networks:
         return name
 
     def gateway(self) -> str | None:
-        """The address at which containers reach this host."""
+        """The address at which containers reach this host: the default bridge's, which `host-gateway` means.
+
+        An engine that was never restarted names its subnet only; the bridge then has its first address.
+        """
         try:
             [pool] = self.client.inspect_network("bridge")["IPAM"]["Config"][:1]
-            return str(pool["Gateway"])
+            return str(pool.get("Gateway") or next(ip_network(pool["Subnet"]).hosts()))
         except (errors.NotFound, KeyError, ValueError):
             networks = self.client.networks(filters={"label": f"atelier.install={self.install}"})
             for network in networks:
