@@ -191,6 +191,7 @@ class Attempts:
         return inputs, data.outputs(self.studio, self.engine, job, places, inside), declared
 
     def _launch(self, job: Job) -> None:
+        failpoints.reach("after_starting")
         with self.place.starts:
             self.place.recorder.record(job.id)
             launch.folders(self.studio, job)
@@ -310,6 +311,7 @@ class Attempts:
             said += collect.run_files(self.studio, job, root)
             failpoints.reach("after_outputs")
             self.place.recorder.end(job, ended["status"])
+            failpoints.reach("after_run_ended")
         warnings = [text for text in (ended["warning"], warning, *said) if text]
         done = self._advance(
             job,
