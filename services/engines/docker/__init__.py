@@ -27,12 +27,15 @@ from services.engines.containers import (
     WorkingCopy,
 )
 from services.engines.docker import hardening, working_copies
-from services.engines.docker.connection import connect, translated, translating
+from services.engines.docker.connection import QUIET, connect, listening, translated, translating
 from services.engines.docker.images import Images
 from services.engines.docker.networks import Networks
 from services.engines.docker.samples import sample_of
 
 PROBE_SECONDS = 5
+QUIET_SECONDS = 60
+# What of the home containers may see; never its keys, its databases or itself.
+SHOWN = ("runs", "workspaces", "runtime", "ca.crt")
 
 
 class DockerEngine:
@@ -153,27 +156,35 @@ class DockerEngine:
     def remove(self, id: str) -> None:
         try:
             facts = self._own(id)
-        except errors.NotFound:
-            return
-        name = facts["Name"].lstrip("/")
-        try:
+            name = facts["Name"].lstrip("/")
             self.client.remove_container(facts["Id"], force=True, v=True)
         except errors.NotFound:
-            pass
+            name = id  # by name its copy is found still, where a crash came in between
         working_copies.remove(self.client, f"{name}-code")
         shutil.rmtree(self._farms(name), ignore_errors=True)
 
     def ended(self) -> Iterator[Ended]:
+        since: int | None = None
+        while True:
+            with translating():
+                try:
+                    for event in self._events(since):
+                        since = int(event["time"])
+                        labels = dict(event["Actor"]["Attributes"])
+                        yield Ended(event["Actor"]["ID"], labels.get("name", ""), labels)
+                except QUIET:
+                    continue  # nothing for a while, or nobody behind the connection: a new one tells
+            raise Unavailable("Docker's event stream ended.")
+
+    def _events(self, since: int | None) -> Iterator[dict[str, Any]]:
+        """Of our jobs' ends; a connection that nothing came through for a while is given up."""
         filters = {
             "type": "container",
             "event": ["die", "oom", "destroy"],
             "label": [f"{INSTALL}={self.install}", "atelier.kind=job"],
         }
-        with translating(), closing(connect(self._host, seconds=None)) as client:
-            for event in client.events(decode=True, filters=filters):
-                labels = dict(event["Actor"]["Attributes"])
-                yield Ended(event["Actor"]["ID"], labels.get("name", ""), labels)
-        raise Unavailable("Docker's event stream ended.")
+        with closing(listening(self._host, seconds=QUIET_SECONDS)) as client:
+            yield from client.events(decode=True, filters=filters, since=since)
 
     @translated
     def sample(self, id: str) -> Sample:
@@ -241,7 +252,7 @@ class DockerEngine:
         ]
 
     def _source(self, path: Path) -> Path:
-        roots = (self.home, *(root.resolve() for root in self._roots()))
+        roots = (*(self.home / name for name in SHOWN), *(root.resolve() for root in self._roots()))
         return hardening.checked_source(path, roots)
 
     def _farms(self, name: str) -> Path:

@@ -4,10 +4,11 @@ import functools
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import docker
 import requests
+import urllib3
 from docker import APIClient, errors
 from docker.utils import kwargs_from_env
 
@@ -17,17 +18,31 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 SECONDS = 30
-SILENT = (requests.exceptions.ConnectionError, requests.exceptions.Timeout, ConnectionError, TimeoutError, OSError)
+# What comes out of a stream that broke half-way is urllib3's, not yet requests'.
+SILENT = (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError)
+QUIET = (urllib3.exceptions.ReadTimeoutError, requests.exceptions.ReadTimeout)
 
 
-def connect(host: str | None = None, *, seconds: int | None = SECONDS) -> APIClient:
+class _Listening(APIClient):
+    """The SDK waits for events without any limit: for ever, where nobody is behind the connection any more."""
+
+    def get(self, url: str, **settings: Any) -> requests.Response:  # type: ignore[override]
+        return super().get(url, **{**settings, "timeout": self.timeout})
+
+
+def listening(host: str | None = None, *, seconds: int) -> APIClient:
+    """A client whose streams raise one of QUIET when nothing came for so many seconds."""
+    return connect(host, seconds=seconds, kind=_Listening)
+
+
+def connect(host: str | None = None, *, seconds: int = SECONDS, kind: type[APIClient] = APIClient) -> APIClient:
     """A client for `host` or for what DOCKER_HOST says. Raises Unavailable when nothing answers."""
     with _own_certificates():
         try:
             settings = kwargs_from_env()
             if host:
                 settings["base_url"] = host
-            return APIClient(version="auto", timeout=seconds, **settings)  # type: ignore[arg-type]  # None waits for ever
+            return kind(version="auto", timeout=seconds, **settings)
         except (errors.DockerException, *SILENT) as cause:
             raise Unavailable(f"Docker does not answer: {_short(cause)}.") from cause
 
