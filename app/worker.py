@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ BEAT_SECONDS = 3.0
 PROBE_SECONDS = 3.0
 SILENT_SECONDS = 8.0
 REMOVAL_SECONDS = 2.0
+RECORD_SECONDS = 1.0
 CHECK_SECONDS = 5.0
 SETTLE_SECONDS = 8.0
 
@@ -78,6 +79,8 @@ class Worker:
         self._pool = ThreadPoolExecutor(32, thread_name_prefix="job")
         self._builds_pool = ThreadPoolExecutor(max(1, cores), thread_name_prefix="build")
         self._side_pool = ThreadPoolExecutor(8, thread_name_prefix="side")
+        self._looks_pool = ThreadPoolExecutor(2, thread_name_prefix="look")
+        self._looks: dict[str, Future[None]] = {}
         self._info: EngineInfo | None = None
         self._answered = time.monotonic()
         self._silent_since: datetime | None = None
@@ -138,38 +141,49 @@ class Worker:
         self._wake.set()
 
     def _turn(self, due: dict[str, float], *, changed: bool) -> None:
-        """One turn: what changed, and what is due by the clock."""
+        """One turn: what changed, and what is due by the clock. Never waits for the engine."""
+        at = time.monotonic()
+        if at - self._answered > SILENT_SECONDS:
+            if self._silent_since is None or changed or _is_due(due, "silence", 1, at):
+                self._note_silence()
+            return
         if self._info is None:
             return
-        at = time.monotonic()
-        is_silent = at - self._answered > SILENT_SECONDS
-        if is_silent:
-            self._note_silence()
-            return
         if self._full.is_set() or _is_due(due, "full", FULL_SECONDS, at):
-            self._full.clear()
-            self._seen(self.jobs.look_at_all)
+            self._aside("full", self.jobs.look_at_all)
         if changed or _is_due(due, "look", 0.5, at):
             self.jobs.look()
             self.builds.look()
+        if _is_due(due, "record", RECORD_SECONDS, at):
+            self._recorder.look()
         if _is_due(due, "sample", SAMPLE_SECONDS, at):
             self.sampling.look()
         if _is_due(due, "check", CHECK_SECONDS, at):
             self._recorder.check()
         if _is_due(due, "removals", REMOVAL_SECONDS, at):
-            self._seen(self.removals.look)
+            self._aside("removals", self.removals.look)
 
-    def _seen(self, look: Callable[[], None]) -> None:
+    def _aside(self, name: str, look: Callable[[], None]) -> None:
+        """Looks that ask the engine, one of a kind at a time: an engine that hangs must not hold up the turns."""
+        if (under_way := self._looks.get(name)) is not None and not under_way.done():
+            return
+        if name == "full":
+            self._full.clear()
+        self._looks[name] = self._looks_pool.submit(self._seen, name, look)
+
+    def _seen(self, name: str, look: Callable[[], None]) -> None:
         try:
             look()
         except Unavailable as cause:
             self._heard_nothing(cause)
+        except Exception:
+            log.exception("The look at %s failed", name)
 
     def _note_silence(self) -> None:
         if self._silent_since is None:
             self._silent_since = now()
-            self.jobs.silent(str(iso(self._silent_since)))
-            self._tell({"state": "silent", "message": "The engine does not answer."})
+            self._tell({"state": "silent", "kind": self.engine.kind, "message": "The engine does not answer."})
+        self.jobs.silent(str(iso(self._silent_since)))
 
     def _heard_nothing(self, cause: AtelierError) -> None:
         log.warning("The engine is silent: %s", cause)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Lock
 
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
 from services import artifacts, logs, metrics
 from services.core.errors import AtelierError, NotFound, Unavailable
@@ -20,6 +20,7 @@ from services.studio import SYSTEM, Studio
 log = logging.getLogger("atelier.worker")
 PATIENCE = timedelta(minutes=5)
 TAIL = 20
+_STARTED = (JobStatus.Starting, JobStatus.Running, JobStatus.NotResponding)
 _ENDS = {JobStatus.Completed: "FINISHED", JobStatus.Failed: "FAILED", JobStatus.Canceled: "KILLED"}
 
 
@@ -30,10 +31,20 @@ class Recorder:
         self.studio, self._tracking, self._pool = studio, tracking, pool
         self._lock, self._checking = Lock(), Lock()
         self._ready: set[str] = set()
+        self._making: set[str] = set()
 
     def record(self, job_id: str) -> None:
-        """Makes the run soon, in the background; what fails now is done at the job's end."""
-        self._pool.submit(self._recorded, job_id)
+        """Makes the run soon, in the background; `look` asks again for what fails now."""
+        if job_id not in self._making:
+            self._making.add(job_id)
+            self._pool.submit(self._recorded, job_id)
+
+    def look(self) -> None:
+        """Makes the runs that jobs are waiting for, because MLflow was away or a worker before this one was."""
+        with self.studio.database.session(write=False) as session:
+            waiting = session.exec(select(Job.id).where(col(Job.status).in_(_STARTED), col(Job.run_id).is_(None))).all()
+        for job_id in waiting:
+            self.record(job_id)
 
     def root(self, job: Job) -> tuple[Path | None, str]:
         """The run's artifact folder, and a warning when there will be none.
@@ -97,6 +108,8 @@ class Recorder:
             log.info("The run of job %s is made later: %s", job_id, cause)
         except Exception:
             log.exception("The run of job %s could not be made", job_id)
+        finally:
+            self._making.discard(job_id)
 
     def _ensured(self, job_id: str) -> tuple[str, str]:
         """Run id and MLflow's experiment id."""
