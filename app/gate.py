@@ -40,6 +40,8 @@ OPEN = frozenset(
     }
 )
 BEARER = ("/api/", "/mlflow/", "/metrics")
+# Of Streamlit's, and of no use here: sign-in of its own, counters, an interface for agents, uploads into memory.
+SHUT = ("/_stcore/metrics", "/_stcore/agent", "/_stcore/upload_file", "/auth/login", "/auth/logout", "/oauth2callback")
 INNER = ("/_stcore/", "/media/", "/component/", "/files/")
 REMEMBERED_SECONDS = 0.8
 TOUCH_SECONDS = 60.0
@@ -126,6 +128,8 @@ class Gate:
         sid, principal = await self._session(headers)
         if principal is None:
             raise Refusal(401, "Unauthorized", "You are not signed in.")
+        if path.startswith(SHUT):
+            raise Refusal(404, "NotFound", "There is nothing at this address.")
         if method not in SAFE_METHODS and "origin" not in headers and headers.get("sec-fetch-site") != "same-origin":
             raise Refusal(403, "ForeignOrigin", "With a cookie, a change must say from which page it comes.")
         _signed(scope, sid, principal)

@@ -14,6 +14,7 @@ OPTIONS = {
     "server.headless": True,
     "server.trustedUserHeaders": {"X-Atelier-User": "name", "X-Atelier-Session": "sid"},
     "server.enableXsrfProtection": True,
+    "server.enableAgentApi": False,
     "server.enableStaticServing": True,
     "server.maxUploadSize": 20,
     "server.fileWatcherType": "none",

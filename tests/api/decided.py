@@ -1,0 +1,145 @@
+"""What is decided about every door of the web process: a new one must find its place here."""
+
+from typing import Any
+
+import httpx
+
+from tests.api.conftest import HELLO, announced
+
+JOB = "/api/v1/workspaces/{ws}/jobs/{name}"
+UPLOADS = "/api/v1/workspaces/{ws}/uploads"
+ENVIRONMENT = "/api/v1/workspaces/{ws}/environments/{name}"
+VERSION = ENVIRONMENT + "/versions/{version}"
+ANNOUNCEMENT = {"kind": "code", "entries": [announced("main.py")]}
+ENVIRONMENT_BODY = {"spec": {"name": "env", "image": "debian:12"}}
+
+# Nobody need be signed in.
+OPEN = {
+    "GET /healthz",
+    "HEAD /healthz",
+    "GET /readyz",
+    "HEAD /readyz",
+    "GET /auth/sign-in",
+    "POST /auth/sign-in",
+    "GET /files/signed",
+}
+# Of a workspace, by a bearer token: everybody with a role in it reads, with the query that makes the call right.
+READS = {
+    "GET /api/v1/workspaces/{ws}": "",
+    "GET /api/v1/workspaces/{ws}/jobs": "",
+    f"GET {JOB}": "",
+    f"GET {JOB}/events": "",
+    f"GET {JOB}/metrics": "",
+    f"GET {JOB}/metrics/history": "key=loss",
+    f"GET {JOB}/log": "",
+    f"GET {JOB}/files": "",
+    f"GET {JOB}/files/{{path:path}}": "",
+    f"GET {JOB}/outputs/{{output}}/files": "",
+    f"GET {JOB}/outputs/{{output}}/files/{{path:path}}": "",
+    f"POST {JOB}/links": "",
+    "GET /api/v1/workspaces/{ws}/environments": "",
+    f"GET {ENVIRONMENT}/versions": "",
+    f"GET {VERSION}": "",
+    f"GET {VERSION}/build-log": "",
+    "GET /api/v1/workspaces/{ws}/experiments": "",
+    "GET /api/v1/workspaces/{ws}/experiments/{name}": "",
+    "GET /api/v1/workspaces/{ws}/experiments/{name}/runs": "",
+    "GET /api/v1/workspaces/{ws}/computes": "",
+}
+# The same, but Readers are refused, with the body that makes the call right.
+WRITES: dict[str, Any] = {
+    "PATCH /api/v1/workspaces/{ws}": {"description": "x"},
+    "DELETE /api/v1/workspaces/{ws}": None,
+    "POST /api/v1/workspaces/{ws}/recover": None,
+    "POST /api/v1/workspaces/{ws}/purge": None,
+    "POST /api/v1/workspaces/{ws}/jobs": {"spec": HELLO},
+    f"PATCH {JOB}": {"description": "x"},
+    f"DELETE {JOB}": None,
+    f"POST {JOB}/cancel": None,
+    f"POST {JOB}/archive": None,
+    f"POST {JOB}/restore": None,
+    f"POST {UPLOADS}": ANNOUNCEMENT,
+    f"PUT {UPLOADS}/{{upload}}/content": None,
+    f"POST {UPLOADS}/{{upload}}/seal": None,
+    "POST /api/v1/workspaces/{ws}/environments": ENVIRONMENT_BODY,
+    f"POST {VERSION}/archive": None,
+    f"POST {VERSION}/restore": None,
+    f"POST {VERSION}/build": None,
+}
+# Of a workspace, by a browser's cookie.
+BROWSER_READS = {
+    "GET /files/log/{ws}/{job}": "",
+    "GET /files/artifact/{ws}/{job}": "path=user_logs/std_log.txt",
+    "GET /files/output/{ws}/{job}": "name=model&path=a.txt",
+    "GET /files/code/{ws}/{job}": "path=main.py",
+    "GET /files/archive/{ws}/{job}": "",
+}
+BROWSER_WRITES: dict[str, Any] = {
+    "POST /files/uploads/{ws}": ANNOUNCEMENT,
+    "PUT /files/uploads/{ws}/{upload}": None,
+    "POST /files/uploads/{ws}/{upload}/seal": None,
+}
+# Above all workspaces: status for Ada who owns the install, for Cleo who has a role somewhere, for Dan who has none.
+INSTALL: dict[str, tuple[int, int, int]] = {
+    "GET /api/v1/openapi.json": (200, 200, 200),
+    "HEAD /api/v1/openapi.json": (200, 200, 200),
+    "GET /api/v1/whoami": (200, 200, 200),
+    "GET /api/v1/workspaces": (200, 200, 403),
+    "POST /api/v1/workspaces": (201, 403, 403),
+    "GET /metrics": (200, 403, 403),
+}
+# Whoever is signed in; the screens ask for permission in the services, at every question.
+SIGNED_IN = {
+    "POST /auth/sign-out",
+    "GET /_stcore/health",
+    "HEAD /_stcore/health",
+    "OPTIONS /_stcore/health",
+    "GET /_stcore/host-config",
+    "HEAD /_stcore/host-config",
+    "GET /media/{file_id:path}",
+    "HEAD /media/{file_id:path}",
+    "OPTIONS /media/{file_id:path}",
+    "GET /component/{path:path}",
+    "HEAD /component/{path:path}",
+    "OPTIONS /component/{path:path}",
+    "GET /_stcore/bidi-components/{path:path}",
+    "HEAD /_stcore/bidi-components/{path:path}",
+    "OPTIONS /_stcore/bidi-components/{path:path}",
+    "OPTIONS /app/static/{path:path}",
+}
+# Shut for everybody: Streamlit brings them along.
+SHUT = {
+    f"{method} {path}"
+    for path, methods in {
+        "/_stcore/metrics": "GET HEAD OPTIONS",
+        "/_stcore/upload_file/{session_id}/{file_id}": "PUT DELETE OPTIONS",
+        "/auth/login": "GET HEAD",
+        "/auth/logout": "GET HEAD",
+        "/oauth2callback": "GET HEAD",
+        "/_stcore/agent/interact": "DELETE GET HEAD OPTIONS PATCH POST PUT",
+        "/_stcore/agent/openapi.json": "DELETE GET HEAD OPTIONS PATCH POST PUT",
+        "/_stcore/agent/mcp": "DELETE GET HEAD OPTIONS PATCH POST PUT",
+    }.items()
+    for method in methods.split()
+}
+NOTHING = {f"{method} /api/{{path:path}}" for method in ("GET", "POST", "PUT", "PATCH", "DELETE")}
+FONTS = {"GET /app/static/{path:path}", "HEAD /app/static/{path:path}"}
+SOCKETS = {"/_stcore/stream"}
+MOUNTS = {"/mlflow", "/"}
+DECIDED = (
+    OPEN | set(READS) | set(WRITES) | set(BROWSER_READS) | set(BROWSER_WRITES) | set(INSTALL)
+    | SIGNED_IN | SHUT | NOTHING | FONTS
+)  # fmt: skip
+
+
+def address(template: str) -> str:
+    """With what exists on the stage in the places of the parameters."""
+    values = {"ws": "lab", "name": "j1", "job": "j1", "version": "1", "upload": "ab" * 32, "output": "model"}
+    for name, value in {**values, "path:path": "user_logs/std_log.txt", "file_id:path": "x", "session_id": "x"}.items():
+        template = template.replace("{" + name + "}", value)
+    return template.replace("{file_id}", "x").replace("/experiments/j1", "/experiments/Default")
+
+
+def asked(client: httpx.Client, door: str, body: Any = None, query: str = "") -> httpx.Response:
+    method, path = door.split(" ", 1)
+    return client.request(method, address(path) + (f"?{query}" if query else ""), json=body or None)
