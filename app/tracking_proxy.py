@@ -37,6 +37,7 @@ WAIT_SECONDS = 10.0
 FACT_SECONDS = 2.0
 REMEMBERED_SECONDS = 0.8
 _RUN_FIELDS = ("run_id", "run_uuid", "run_ids", "source_run_id")
+_EXPERIMENT_FIELDS = ("experiment_id", "experiment_ids")
 _FORWARDED = {b"content-type", b"accept", b"user-agent", b"range", b"content-encoding"}
 _RETURNED = {"content-type", "content-length", "content-range", "content-disposition", "accept-ranges", "etag"}
 _HEX = frozenset("0123456789abcdef")
@@ -60,6 +61,7 @@ class TrackingProxy:
         )
         self._workspaces: dict[tuple[str, str, str], tuple[float, Workspace]] = {}
         self._ready: set[str] = set()
+        self._defaults: dict[str, str] = {}
         self._rights = Rights(studio, self._ours)
         self._experiments: set[tuple[str, str]] = set()
 
@@ -145,8 +147,7 @@ class TrackingProxy:
 
     async def _query(self, asked: Asked, text: str) -> str:
         pairs = parse_qsl(text, keep_blank_values=True)
-        changed = [(key, await self._run_id(asked, value) if key in _RUN_FIELDS else value) for key, value in pairs]
-        return urlencode(changed)
+        return urlencode([(key, await self._named_id(asked, key, value)) for key, value in pairs])
 
     async def _body(self, asked: Asked, receive: Receive) -> dict[str, Any]:
         received = bytearray()
@@ -168,12 +169,34 @@ class TrackingProxy:
         for field in body:
             if not field.islower():  # MLflow reads camelCase too, and would see what was not looked at here
                 raise Invalid(f"'{field[:80]}' is not a field: they are written in small letters.")
-        for field in _RUN_FIELDS:
-            if isinstance(body.get(field), str):
-                body[field] = await self._run_id(asked, body[field])
+        for field, value in body.items():
+            if isinstance(value, str):
+                body[field] = await self._named_id(asked, field, value)
+            elif field == "experiment_ids" and isinstance(value, list):
+                body[field] = [await self._named_id(asked, field, str(each)) for each in value]
         if asked.call == "runs/create":
             await self._name_parent(asked, body)
         return body
+
+    async def _named_id(self, asked: Asked, field: str, value: str) -> str:
+        """A job's name where a run is meant; "0", where an experiment is, means the workspace's default one."""
+        if field in _RUN_FIELDS:
+            return await self._run_id(asked, value)
+        if field in _EXPERIMENT_FIELDS and value == "0":
+            return await self._default_experiment(asked)
+        return value
+
+    async def _default_experiment(self, asked: Asked) -> str:
+        """MLflow gives number 0 to no workspace but its own; clients use it when they have chosen nothing."""
+        known = self._defaults.get(asked.workspace.id)
+        if known is None:
+            path = "/api/2.0/mlflow/experiments/"
+            await self._ours("POST", f"{path}create", asked, json={"name": "Default"})  # there already: that is well
+            answer = await self._ours("GET", f"{path}get-by-name?experiment_name=Default", asked)
+            if answer.status_code != 200:
+                raise Unavailable("The workspace's default experiment is not there yet.")
+            known = self._defaults[asked.workspace.id] = str(answer.json()["experiment"]["experiment_id"])
+        return known
 
     async def _name_parent(self, asked: Asked, body: Mapping[str, Any]) -> None:
         """`start_run(parent_run_id=job.name)` works as well."""

@@ -308,6 +308,7 @@ def command(home: Path, port: int) -> tuple[list[str], dict[str, str]]:
     settings = {
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_TRUNCATE_LONG_VALUES": "false",  # what is too long is refused, never cut in silence
         "MLFLOW_SERVER_ALLOWED_HOSTS": "127.0.0.1:*,localhost:*",
         "DO_NOT_TRACK": "true",
         "PATH": os.environ.get("PATH", os.defpath),

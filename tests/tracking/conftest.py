@@ -29,6 +29,7 @@ from tests.tracking.wire import Wire
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0
+LAB = {"X-MLFLOW-WORKSPACE": "lab"}
 
 
 @dataclass
