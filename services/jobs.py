@@ -153,6 +153,7 @@ def cancel(scope: Scope, name: str) -> Job:
     if job.desired == "cancel":
         return job
     job.desired, job.canceled_by, job.cancel_requested_at = "cancel", scope.principal.name, now()
+    job.not_before = None
     job.revision += 1
     scope.session.add(job)
     emit(scope, "job", name, "Cancellation was requested", reason="CancelRequested")

@@ -323,15 +323,15 @@ class Attempts:
         )
         if done:
             failpoints.reach("after_terminal")
-            self.clean(job, keep_files=root is None)
+            self.clean(job)
         return False
 
-    def clean(self, job: Job, *, keep_files: bool = False) -> None:
-        """Nothing of an ended job stays on the engine or in the run folder."""
+    def clean(self, job: Job) -> None:
+        """Nothing of an ended job stays on the engine, nor in the run folder unless MLflow has no run to keep it."""
         if job.container_name:
             self.engine.remove(job.container_name)
         run = self.studio.folders.run(job.id)
-        if keep_files:
+        if job.run_id is None:
             (run / "variables").unlink(missing_ok=True)
         elif run.exists():
             remove_tree(run)

@@ -1,6 +1,7 @@
 """Jobs: which of them need a step now. One look costs a question to the database, a full one also the engine."""
 
 import logging
+import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from datetime import datetime, timedelta
@@ -8,7 +9,7 @@ from datetime import datetime, timedelta
 from sqlmodel import col, select
 
 from services import jobs
-from services.core.errors import AtelierError, NotFound
+from services.core.errors import AtelierError, NotFound, Unavailable
 from services.core.states import ACTIVE, JobStatus
 from services.core.times import now
 from services.engines.containers import Found
@@ -32,6 +33,7 @@ class Jobs:
         self.place, self.attempts, self._pool, self._places = place, Attempts(place), pool, places
         self._busy: dict[str, Future[None]] = {}
         self._ended: set[str] = set()
+        self._lock = threading.Lock()
 
     def ended(self, job_id: str) -> None:
         """The engine says that a container of this job ended."""
@@ -39,12 +41,16 @@ class Jobs:
 
     def look(self) -> None:
         """Steps whatever the rows alone say; the engine is not asked."""
+        with self._lock:
+            self._look()
+
+    def _look(self) -> None:
         self._busy = {id_: future for id_, future in self._busy.items() if not future.done()}
         at = now()
         with self.place.studio.scope(SYSTEM) as scope:
             rows = _live(scope)
             building = set(scope.session.exec(select(Build.id).where(col(Build.status).in_(WAITING))))
-        free = self._places() - sum(1 for job in rows if job.status not in _QUEUED)
+        free = self._places() - sum(1 for job in rows if job.status not in _QUEUED or job.id in self._busy)
         waiting = []
         for job in rows:
             if job.id in self._busy:
@@ -59,28 +65,30 @@ class Jobs:
         self._say_that_they_wait(waiting)
 
     def look_at_all(self) -> None:
-        """Compares every live row with its container, then sweeps what belongs to none."""
+        """Compares every live row with its container, then sweeps what belongs to none. May wait for the engine."""
         found = {one.name: one for one in self.place.engine.found({"atelier.kind": "job"})}
-        with self.place.studio.scope(SYSTEM) as scope:
-            rows = _live(scope)
-        for job in rows:
-            if job.id in self._busy or job.status in UNSTARTED:
-                continue
-            if plan(job, found.get(job.container_name), now()).do != "wait":
-                self._step(job.id)
+        with self._lock:
+            with self.place.studio.scope(SYSTEM) as scope:
+                rows = _live(scope)
+            for job in rows:
+                if job.id in self._busy or job.status in UNSTARTED or self._is_held(job):
+                    continue
+                if plan(job, found.get(job.container_name), now()).do != "wait":
+                    self._step(job.id)
         self._sweep(found)
+        self._sweep_folders()
 
     def silent(self, since: str) -> None:
-        """Running jobs cannot be seen while the engine is silent; nothing is said of how they end."""
+        """Running jobs cannot be seen while the engine is silent, and nothing is said of how they end; others wait."""
+        lost = f"The engine does not answer since {since}; this will resume"
+        waits = f"The engine does not answer since {since}; the job starts when it does"
         with self.place.studio.scope(SYSTEM, write=True) as scope:
             for job in _live(scope):
-                if job.status == JobStatus.Running and job.lock_token == self.place.token:
-                    jobs.advance(
-                        scope,
-                        job,
-                        JobStatus.NotResponding,
-                        reason=f"The engine does not answer since {since}; this will resume",
-                    )
+                if job.status == JobStatus.Running and leases.claim(scope.session, job, self.place.token):
+                    jobs.advance(scope, job, JobStatus.NotResponding, reason=lost)
+                elif job.status in UNSTARTED and job.reason != waits:
+                    job.reason = waits
+                    scope.session.add(job)
 
     def settle(self, seconds: float) -> None:
         """Waits for what is under way, for a stop in good order."""
@@ -92,9 +100,9 @@ class Jobs:
                 return
 
     def _needs_a_step(self, job: Job, building: set[str], at: datetime) -> bool:
-        if job.lock_token not in {"", self.place.token} and not _free(job):
+        if self._is_held(job):
             return False
-        if job.not_before is not None and job.not_before > at and job.desired == "run":
+        if job.not_before is not None and job.not_before > at:
             return False
         if job.status in UNSTARTED:
             return job.desired != "run" or job.build_id not in building
@@ -104,6 +112,10 @@ class Jobs:
             self._ended.discard(job.id)
             return True
         return job.desired != "run" or is_overdue(job, at)
+
+    def _is_held(self, job: Job) -> bool:
+        """By another worker that lives."""
+        return job.lock_token not in {"", self.place.token} and not _free(job)
 
     def _step(self, job_id: str) -> None:
         self._ended.discard(job_id)
@@ -136,13 +148,35 @@ class Jobs:
             rows = {row.id: row for row in scope.session.exec(select(Job).where(col(Job.id).in_(ids)))}
         for name, one in found.items():
             job = rows.get(one.labels.get(JOB, ""))
-            is_live = job is not None and (job.id in self._busy or job.collected_at is None)
+            is_live = job is not None and (self._is_busy(job.id) or job.collected_at is None)
             if job is not None and is_live and (job.container_name == name or job.status in UNSTARTED):
                 continue
             try:
                 self._swept(one, job)
             except NotFound:
                 continue
+            except Unavailable:
+                raise
+            except AtelierError as cause:  # somebody else removes it at this moment
+                log.info("Container %s is swept later: %s", name, cause)
+
+    def _sweep_folders(self) -> None:
+        """What a crash left of jobs that are over: their run folders and the copies of their code."""
+        runs = self.place.studio.folders.home / "runs"
+        ids = [path.name for path in runs.iterdir()] if runs.is_dir() else []
+        with self.place.studio.scope(SYSTEM) as scope:
+            over = scope.session.exec(
+                select(Job).where(
+                    col(Job.id).in_(ids), col(Job.collected_at).is_not(None), col(Job.run_id).is_not(None)
+                )
+            ).all()
+        for job in over:
+            if not self._is_busy(job.id):
+                self.attempts.clean(job)
+
+    def _is_busy(self, job_id: str) -> bool:
+        future = self._busy.get(job_id)
+        return future is not None and not future.done()
 
     def _swept(self, one: Found, job: Job | None) -> None:
         started = one.started_at or one.finished_at

@@ -17,7 +17,7 @@ def test_a_job_runs_and_leaves_nothing_on_the_engine(site: Site) -> None:
     assert job.finished_at
     eventually(lambda: not site.engine.found({}), "the container is removed")
     assert [run.status for run in site.tracking.runs.values()] == ["FINISHED"]
-    assert not site.stage.studio.folders.run(job.id).exists()
+    eventually(lambda: not site.stage.studio.folders.run(job.id).exists(), "the run folder is removed")
 
 
 def test_its_story_is_told_in_order(site: Site) -> None:
