@@ -13,6 +13,7 @@ from app.cli.workspaces import pairs
 from services.core.errors import Invalid
 
 app = typer.Typer(help="Jobs: what runs.", no_args_is_help=True)
+METRIC_COLUMNS = ("metric", "last", "step", "min", "max", "count")
 COLUMNS = (
     "name",
     "display_name",
@@ -85,6 +86,13 @@ def stream(name: Name) -> None:
     """Follows the log of a job; exits with 1 when the job failed."""
     client = Client()
     _leave_by(_followed(client, client.ask("GET", _path(name)), aside=False))
+
+
+@app.command()
+def metrics(name: Name) -> None:
+    """Shows the metrics that a job has logged: last, least and greatest value of each."""
+    found = Client().ask("GET", _path(name, "/metrics"))["metrics"]
+    common.show([{"metric": key, **each} for key, each in found.items()], METRIC_COLUMNS)
 
 
 @app.command()

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -44,7 +45,12 @@ def up(
     if detach:
         _detached(settings, no_browser=no_browser)
         return
-    supervisor.up(settings, on_ready=lambda url, link: _announced(url, link, no_browser=no_browser))
+
+    def started(url: str, link: str) -> None:
+        _announced(url, link, no_browser=no_browser)
+        threading.Thread(target=_told_when_ready, args=(settings,), daemon=True).start()
+
+    supervisor.up(settings, on_ready=started)
 
 
 def down(home: Home = None) -> None:
@@ -198,15 +204,31 @@ def _detached(settings: "Settings", *, no_browser: bool) -> None:
         raise EngineError("The studio did not start.", hint=f"{log} says why.")
     studio = Studio(settings)
     link = f"{settings.local_url}/auth/sign-in?token={sessions.issue_sign_in(studio)}"
+    common.note(_how_jobs_run(studio))
     studio.close()
     _announced(settings.local_url, link, no_browser=no_browser)
+
+
+def _how_jobs_run(studio: "Studio") -> str:
+    """In one sentence, for the person who has just started it."""
+    fact = studio.fact("engine")
+    if fact is None or fact.value.get("kind") == "process":
+        return "No Docker engine is used: jobs run as plain processes, without isolation from this machine."
+    return f"Jobs run in containers (Docker {fact.value.get('version')})."
+
+
+def _told_when_ready(settings: "Settings") -> None:
+    from services.studio import Studio
+
+    if _until(lambda: _is_ready(settings), READY_SECONDS):
+        studio = Studio(settings)
+        common.note(f"Ready. {_how_jobs_run(studio)}")
+        studio.close()
 
 
 def _announced(url: str, link: str, *, no_browser: bool) -> None:
     print(f"Atelier: {url}\nSign in: {link}", flush=True)
     if not no_browser and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or sys.platform == "darwin"):
-        import threading
-
         threading.Thread(target=_shown, args=(url, link), daemon=True).start()
 
 

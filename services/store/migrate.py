@@ -1,6 +1,8 @@
 """Migrations: Alembic with our own version table, so that nobody else's can be mistaken for it."""
 
 import sqlite3
+import sys
+import tempfile
 from contextlib import closing
 from pathlib import Path
 
@@ -95,3 +97,18 @@ def _refuse_unknown(found: str | None) -> None:
             f"The database is at revision {found}, which this release does not know.",
             hint="It was made by a newer release: start that one, or restore a backup.",
         )
+
+
+def revise(why: str) -> None:
+    """Writes the migration that turns the latest schema into what the rows say now, for a person to read over."""
+    with tempfile.TemporaryDirectory() as folder:
+        database = Database(f"sqlite:///{folder}/empty.db")
+        upgrade(database)
+        with database.engine.begin() as connection:
+            number = f"{int(_head()) + 1:04d}"
+            command.revision(_config(connection), message=why, autogenerate=True, rev_id=number)
+        database.close()
+
+
+if __name__ == "__main__":
+    revise(sys.argv[1])

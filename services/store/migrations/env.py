@@ -2,16 +2,24 @@
 
 from alembic import context
 from sqlmodel import SQLModel
+from sqlmodel.sql.sqltypes import AutoString
 
 from services.store import metrics, rows
 from services.store.migrate import VERSION_TABLE
 
 TABLES = (rows, metrics)
 
+
+def rendered(kind: str, value: object, _context: object) -> str | bool:
+    """SQLModel's plain text column by its own name, which the template imports."""
+    return "AutoString()" if kind == "type" and isinstance(value, AutoString) and not value.length else False
+
+
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=SQLModel.metadata,
     render_as_batch=True,
+    render_item=rendered,
     version_table=VERSION_TABLE,
 )
 with context.begin_transaction():
