@@ -117,7 +117,9 @@ def _check(manifest: Manifest) -> None:
         raise Invalid(f"{manifest.total} bytes are more than one upload may hold ({BYTES}).", where="entries")
     folded: dict[str, str] = {}
     for entry in manifest.entries:
-        if datastores.confined(entry.path) != entry.path or len(os.fsencode(entry.path)) > 4000:
+        if datastores.confined(entry.path, field="entries") != entry.path or len(os.fsencode(entry.path)) > 4000:
+            raise Invalid(f"{entry.path[:200]!r} is not a valid path.", where="entries")
+        if not entry.path or any(ord(char) < 32 or ord(char) == 127 for char in entry.path):
             raise Invalid(f"{entry.path[:200]!r} is not a valid path.", where="entries")
         if any(len(os.fsencode(part)) > 240 for part in entry.path.split("/")):
             raise Invalid(f"{entry.path[:200]!r} has a name longer than 240 bytes.", where="entries")
