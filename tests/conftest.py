@@ -219,10 +219,12 @@ def mlflow_server(shared_folder: Path, once: Callable[[str], FileLock]) -> Itera
                     arguments, env={**os.environ, **settings}, stdout=log, stderr=log, start_new_session=True
                 )
             client = tracking.HttpTracking(f"http://127.0.0.1:{port}")
-            until = time.monotonic() + 90
+            until = time.monotonic() + 240
             while not client.answers():
                 assert process.poll() is None, (home / "log").read_text()[-2000:]
-                assert time.monotonic() < until, "MLflow did not start"
+                if time.monotonic() > until:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    pytest.fail("MLflow did not start")
                 time.sleep(0.2)
             note.write_text(json.dumps({"url": client.url, "pid": process.pid}))
     said = json.loads(note.read_text())
