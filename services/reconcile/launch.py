@@ -164,6 +164,7 @@ def _variables(
         "MLFLOW_TRACKING_URI": tracking.uri,
         "MLFLOW_TRACKING_TOKEN": tracking.token,
         "MLFLOW_RUN_ID": job.name,
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # it would name an address that only containers know
         "MLFLOW_EXPERIMENT_NAME": tracking.experiment,
     }
     scope = f"/subscriptions/local/resourceGroups/{workspace.resource_group or 'local'}/providers"

@@ -273,6 +273,10 @@ def unchecked(session: Session, limit: int) -> list[Run]:
     return list(session.exec(query.limit(limit)))
 
 
+def going_on(session: Session) -> list[Run]:
+    return list(session.exec(select(Run).where(col(Run.status).not_in(ENDED), Run.lifecycle_stage == "active")))
+
+
 def remove_run(session: Session, run_id: str) -> None:
     """All that is known of a run; no-op when nothing is."""
     for table in (Metric, Param, Tag, Run):

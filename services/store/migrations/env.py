@@ -1,5 +1,7 @@
 """Alembic's entrance; `services.store.migrate` hands the connection in."""
 
+from typing import Literal
+
 from alembic import context
 from sqlmodel import SQLModel
 from sqlmodel.sql.sqltypes import AutoString
@@ -10,7 +12,7 @@ from services.store.migrate import VERSION_TABLE
 TABLES = (rows, metrics)
 
 
-def rendered(kind: str, value: object, _context: object) -> str | bool:
+def rendered(kind: str, value: object, _context: object) -> str | Literal[False]:
     """SQLModel's plain text column by its own name, which the template imports."""
     return "AutoString()" if kind == "type" and isinstance(value, AutoString) and not value.length else False
 
