@@ -164,7 +164,6 @@ def _variables(
         "MLFLOW_TRACKING_URI": tracking.uri,
         "MLFLOW_TRACKING_TOKEN": tracking.token,
         "MLFLOW_RUN_ID": job.name,
-        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # it would name an address that only containers know
         "MLFLOW_EXPERIMENT_NAME": tracking.experiment,
     }
     scope = f"/subscriptions/local/resourceGroups/{workspace.resource_group or 'local'}/providers"
@@ -187,6 +186,7 @@ def _variables(
         "AZUREML_CR_EXECUTION_WORKING_DIR_PATH": working_copy,
         "AZUREML_CR_DATA_CAPABILITY_PATH": data_folder(job),
         "PYTHONPATH": seen["/studio/python"],
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # it would name an address that only containers know
     }
     for name, ready in inputs.items():
         cloud |= {f"AZURE_ML_INPUT_{name}": ready.value, f"AZUREML_DATAREFERENCE_{name}": ready.value}
