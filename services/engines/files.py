@@ -77,9 +77,12 @@ def walk(root: Path, *, prefix: str = "") -> Iterator[File]:
 
 
 def inside(root: Path, path: str) -> Path:
-    """Where `path` below `root` really is. Raises Invalid when a link leads out of `root`."""
+    """Where `path` below `root` really is. Raises Invalid when a link leads out of `root` or round in circles."""
     real = root.resolve()
-    found = (real / path).resolve()
+    try:
+        found = (real / path).resolve()
+    except (OSError, RuntimeError) as cause:
+        raise Invalid(f"{path[:200]!r} cannot be followed.", where="path") from cause
     if found != real and real not in found.parents:
         raise Invalid(f"{path[:200]!r} leads out of its folder by a symbolic link.", where="path")
     return found

@@ -54,9 +54,12 @@ def inputs(
             source = _source(studio, session, job, data, uri)
         except (NotFound, Invalid) as cause:
             raise type(cause)(cause.message, where=cause.where or where, hint=cause.hint) from cause
-        if not source.exists():
-            raise NotFound(f"Input '{name}': '{data.path[:200]}' is not there.", where=where)
-        found[name] = _shown(studio, engine, job, name, data, source, inside)
+        try:
+            if not source.exists():
+                raise NotFound(f"Input '{name}': '{data.path[:200]}' is not there.", where=where)
+            found[name] = _shown(studio, engine, job, name, data, source, inside)
+        except OSError as cause:
+            raise Invalid(f"Input '{name}': '{data.path[:200]}' cannot be read: {_why(cause)}.", where=where) from cause
     return found
 
 
@@ -78,7 +81,13 @@ def outputs(studio: Studio, engine: Engine, job: Job, places: Mapping[str, Place
     found = {}
     for name, place in places.items():
         source = held(studio, job, name) if place.collected else place.target
-        source.mkdir(parents=True, exist_ok=True)
+        try:
+            source.mkdir(parents=True, exist_ok=True)
+        except OSError as cause:
+            where = f"outputs.{name}.path"
+            raise Invalid(
+                f"Output '{name}': no folder can be made of '{place.uri[:200]}': {_why(cause)}.", where=where
+            ) from cause
         mount = Mount(source, f"{inside}/{name}")
         seen = engine.seen(mount)
         found[name] = Ready(f"{seen}/{place.target.name}" if place.is_file else seen, mount)
@@ -118,6 +127,10 @@ def _folder(studio: Studio, session: Session, job: Job, store: str) -> Path:
     if row is None:
         raise NotFound(f"Datastore '{store[:80]}' was not found.")
     return datastores.folder(studio, row)
+
+
+def _why(cause: OSError) -> str:
+    return cause.strerror or "it holds something that is no file"
 
 
 def _shown(studio: Studio, engine: Engine, job: Job, name: str, data: Data, source: Path, inside: str) -> Ready:

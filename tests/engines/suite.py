@@ -57,7 +57,7 @@ class Bench:
         return self.engine.inspect(id_)
 
     def folder(self, name: str) -> Path:
-        path = self.home / "seen" / name
+        path = self.home / "runs" / name
         path.mkdir(parents=True)
         return path
 

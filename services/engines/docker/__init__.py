@@ -217,11 +217,14 @@ class DockerEngine:
 
     def _created(self, wish: Container, network: str, *, shares: bool) -> str:
         labels = {INSTALL: self.install, **wish.labels}
-        mounts = [entry for mount in wish.mounts for entry in self._mounts(wish, mount)]
+        roots = self._allowed()
+        mounts = [entry for mount in wish.mounts for entry in self._mounts(wish, mount, roots)]
         if wish.code is not None:
             mounts.insert(0, working_copies.mount(self.client, wish.code, f"{wish.name}-code", labels))
             mounts += [
-                types.Mount(type="bind", source=str(self._source(path)), target=f"{wish.code.target}/{link}")
+                types.Mount(
+                    type="bind", source=str(hardening.checked_source(path, roots)), target=f"{wish.code.target}/{link}"
+                )
                 for link, path in wish.code.links.items()
             ]
         config = hardening.host_config(wish, mounts, network=network, shares_network=shares)
@@ -238,8 +241,8 @@ class DockerEngine:
         )
         return str(made["Id"])
 
-    def _mounts(self, wish: Container, mount: Mount) -> list[types.Mount]:
-        source = self._source(mount.source)
+    def _mounts(self, wish: Container, mount: Mount, roots: Sequence[Path]) -> list[types.Mount]:
+        source = hardening.checked_source(mount.source, roots)
         plain = types.Mount(type="bind", source=str(source), target=mount.target, read_only=mount.read_only)
         if not (mount.sorted and mount.read_only and source.is_dir() and listings.needs_sorting(source)):
             return [plain]
@@ -251,9 +254,8 @@ class DockerEngine:
             types.Mount(type="bind", source=str(place), target=mount.target, read_only=True),
         ]
 
-    def _source(self, path: Path) -> Path:
-        roots = (*(self.home / name for name in SHOWN), *(root.resolve() for root in self._roots()))
-        return hardening.checked_source(path, roots)
+    def _allowed(self) -> list[Path]:
+        return [*(self.home / name for name in SHOWN), *(root.resolve() for root in self._roots())]
 
     def _farms(self, name: str) -> Path:
         return listings.TMPFS / f"atelier-{os.getuid()}-{self.install}" / name

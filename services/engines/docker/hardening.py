@@ -14,8 +14,8 @@ from services.core.errors import Invalid
 from services.engines.containers import Container, Profile
 
 COMPAT_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID")
-FORBIDDEN = tuple(
-    Path(path)
+FORBIDDEN = frozenset(
+    place
     for path in (
         "/bin",
         "/boot",
@@ -31,6 +31,7 @@ FORBIDDEN = tuple(
         "/var/run",
         "/var/lib/docker",
     )
+    for place in (Path(path), Path(path).resolve())  # /bin is /usr/bin on many systems
 )
 
 
