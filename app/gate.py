@@ -45,8 +45,10 @@ SHUT = ("/_stcore/metrics", "/_stcore/agent", "/_stcore/upload_file", "/auth/log
 INNER = ("/_stcore/", "/media/", "/component/", "/files/")
 REMEMBERED_SECONDS = 0.8
 TOUCH_SECONDS = 60.0
+# The hash is of the one line of script in Streamlit's page.
 POLICY = (
-    "default-src 'self'; script-src 'self' blob: 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "script-src 'self' blob: 'wasm-unsafe-eval' 'sha256-THxz9J9+wf7rhwR2YkXJoSZ13UCmYyC+3lNDv2+8ugA='; "
     "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; media-src 'self' data: blob:; "
     "worker-src 'self' blob:; frame-src 'self' blob: data:; object-src 'none'; base-uri 'self'; form-action 'self'; "
     "frame-ancestors 'self'"
