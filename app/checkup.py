@@ -18,7 +18,7 @@ from typing import Literal
 import httpx
 import psutil
 
-from app import supervisor
+from app import presence, supervisor
 from services.core.errors import AtelierError, EngineError
 from services.core.times import now
 from services.engines.containers import Container, EngineInfo
@@ -233,7 +233,7 @@ def _asked_from_inside(engine: DockerEngine, image: str, port: int, word: str) -
 
 
 def _port(settings: Settings) -> Finding:
-    running = supervisor.running(settings.home)
+    running = presence.running(settings.home)
     if running:
         return Finding("Port", "ok", f"the studio runs at {running['url']}")
     try:
@@ -271,7 +271,7 @@ def _closing(studio: Studio) -> Iterator[Studio]:
 
 
 def _tracking(settings: Settings) -> Finding:
-    running = supervisor.running(settings.home)
+    running = presence.running(settings.home)
     if not running:
         return Finding("Tracking", "ok", "starts with the studio")
     try:

@@ -1,6 +1,5 @@
 """The supervisor: starts tracking, web and worker, restarts what falls over, and stops them in order."""
 
-import json
 import logging
 import os
 import signal
@@ -12,11 +11,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import psutil
 from filelock import FileLock, Timeout
 
+from app import presence
 from app.orphan import VARIABLE
 from services import sessions
 from services.core.errors import AtelierError, Conflict, Denied
@@ -104,10 +103,7 @@ class Supervisor:
             self._start(child)
 
     def _noted(self) -> None:
-        path = self.home / "studio.json"
-        if path.exists():
-            known = json.loads(path.read_text(encoding="utf-8"))
-            _write(path, {**known, "children": self.pids()})
+        presence.add(self.home, children=self.pids())
 
     def _stop_all(self) -> None:
         """Web first, so that nobody asks for what is going; containers are not touched."""
@@ -157,20 +153,20 @@ def up(settings: Settings, *, on_ready: Callable[[str, str], None] | None = None
     try:
         lock.acquire(timeout=0)
     except Timeout as cause:
-        raise Conflict(f"A studio runs already on this home: {running(home).get('url', home)}.") from cause
+        raise _runs_already(home) from cause
     try:
         require_port(settings)
         _run(settings, on_ready)
     finally:
-        (home / "studio.json").unlink(missing_ok=True)
+        presence.forget(home)
         lock.release()
 
 
 def require_free(settings: Settings) -> None:
     """Raises what `up` would raise, before anything is started."""
     check_address(settings)
-    if found := running(settings.home):
-        raise Conflict(f"A studio runs already on this home: {found['url']}.")
+    if presence.running(settings.home):
+        raise _runs_already(settings.home)
     require_port(settings)
 
 
@@ -195,14 +191,12 @@ def require_port(settings: Settings) -> None:
             ) from cause
 
 
-def running(home: Path) -> dict[str, Any]:
-    """What the studio on this home says of itself; empty when there is none."""
-    try:
-        said: dict[str, Any] = json.loads((home / "studio.json").read_text(encoding="utf-8"))
-        process = psutil.Process(int(said["pid"]))
-        return said if process.status() != psutil.STATUS_ZOMBIE else {}
-    except (OSError, ValueError, KeyError, psutil.Error):
-        return {}
+def _runs_already(home: Path) -> Conflict:
+    found = presence.running(home)
+    return Conflict(
+        f"A studio runs already on this home: {found.get('url', home)}.",
+        hint="Open that one, stop it with 'atelier down', or give the new one another folder with --home.",
+    )
 
 
 def _run(settings: Settings, on_ready: Callable[[str, str], None] | None) -> None:
@@ -215,10 +209,7 @@ def _run(settings: Settings, on_ready: Callable[[str, str], None] | None) -> Non
         tracking_port = probe.getsockname()[1]
     studio.say("tracking", {"url": f"http://127.0.0.1:{tracking_port}", "pid": 0})
     supervisor = Supervisor(settings.home, _children(settings, tracking_port), _sayer(studio))
-    _write(
-        settings.home / "studio.json",
-        {"url": url, "pid": os.getpid(), "host": settings.host, "port": settings.port, "started_at": iso(now())},
-    )
+    presence.say(settings.home, url=url, host=settings.host, port=settings.port, started_at=iso(now()))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stop())
     if on_ready is not None:
@@ -267,10 +258,3 @@ def _holder(port: int) -> str:
     except psutil.Error:
         pass
     return f"another program ('ss -ltnp sport = :{port}' as root says which)"
-
-
-def _write(path: Path, value: Mapping[str, Any]) -> None:
-    part = path.with_suffix(".part")
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        json.dump(value, file)
-    part.replace(path)

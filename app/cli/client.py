@@ -1,18 +1,19 @@
 """The REST surface as the command line uses it: finds the studio, sends the token, turns problems into errors."""
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import httpx
-
+from app import presence
 from app.cli import common
 from services.core.errors import AtelierError, Conflict, Denied, EngineError, Invalid, NotFound, Unavailable
 
-SECONDS = 60
+if TYPE_CHECKING:
+    import httpx
+
+SECONDS, SENDING_SECONDS = 60, 600
 _CLASSES: dict[int, type[AtelierError]] = {
     400: Invalid,
     401: Denied,
@@ -32,20 +33,25 @@ NOT_RUNNING = "Start one with: atelier up --detach"
 class Client:
     """Of the studio at ATELIER_ENDPOINT, or of the one that runs on the home."""
 
-    def __init__(self, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(self) -> None:
+        from app.cli.wire import httpx
+
         self.url = endpoint()
         headers = {"Authorization": f"Bearer {token()}", "User-Agent": "atelier-cli"}
-        self._http = httpx.Client(
-            base_url=f"{self.url}/api/v1", headers=headers, timeout=SECONDS, transport=transport, trust_env=False
-        )
+        try:
+            self._http = httpx.Client(base_url=f"{self.url}/api/v1", headers=headers, timeout=SECONDS, trust_env=False)
+        except (httpx.InvalidURL, ValueError) as cause:
+            raise Invalid(f"'{self.url}' is no address of a studio.", where="ATELIER_ENDPOINT") from cause
 
     def ask(self, method: str, path: str, *, json: Any = None, params: Any = None, headers: Any = None) -> Any:
         """The answer's JSON, None when it is empty."""
         answer = self.answer(method, path, json=json, params=params, headers=headers)
         return answer.json() if answer.content else None
 
-    def answer(self, method: str, path: str, **what: Any) -> httpx.Response:
+    def answer(self, method: str, path: str, **what: Any) -> "httpx.Response":
         """Raises the error that the studio named, Unavailable when none answers."""
+        from app.cli.wire import httpx
+
         try:
             answer = self._http.request(method, path, **what)
         except httpx.ConnectError as cause:
@@ -83,9 +89,7 @@ class Client:
     def send(self, path: str, pieces: Iterator[bytes], length: int) -> Any:
         """Streams a body of known length."""
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(length)}
-        return self.answer(
-            "PUT", path, content=pieces, headers=headers, timeout=httpx.Timeout(SECONDS, write=600, read=600)
-        ).json()
+        return self.answer("PUT", path, content=pieces, headers=headers, timeout=SENDING_SECONDS).json()
 
 
 def in_workspace(path: str = "") -> str:
@@ -102,11 +106,10 @@ def endpoint() -> str:
     given = os.environ.get("ATELIER_ENDPOINT") or common.configured().get("endpoint")
     if given:
         return str(given).rstrip("/")
-    try:
-        said = json.loads((common.home() / "studio.json").read_text(encoding="utf-8"))
-        return str(said["url"])
-    except (OSError, ValueError, KeyError) as cause:
-        raise Unavailable("No studio is running.", hint=NOT_RUNNING) from cause
+    found = presence.running(common.home())
+    if not found:
+        raise Unavailable("No studio is running.", hint=NOT_RUNNING)
+    return str(found["url"])
 
 
 def token() -> str:
@@ -120,7 +123,7 @@ def token() -> str:
         raise Denied("There is no token to sign in with.", hint="Set ATELIER_TOKEN.") from cause
 
 
-def refusal(answer: httpx.Response) -> AtelierError:
+def refusal(answer: "httpx.Response") -> AtelierError:
     """The error that a problem+json describes."""
     try:
         said = answer.json()

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli import common, submission
+from app.cli import common
 from app.cli.client import Client, in_workspace, part
 from app.cli.workspaces import pairs
 from services.core.errors import Invalid
@@ -38,6 +38,8 @@ def create(
     web: Annotated[bool, typer.Option("--web", help="Open the job in the browser.")] = False,
 ) -> None:
     """Submits a job and prints it."""
+    from app.cli import submission
+
     client = Client()
     job = submission.submitted(client, file, set_ or [], name)
     for warning in job.pop("warnings", []):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from app import presence
 from app.cli import common
 from services.core.errors import Conflict, EngineError, Unavailable
 
@@ -55,30 +56,26 @@ def up(
 
 def down(home: Home = None) -> None:
     """Stops the studio in order; jobs that run go on, and are found again by the next start."""
-    from app import supervisor
-
-    settings = _settings(home)
-    found = supervisor.running(settings.home)
+    folder = _folder(home)
+    found = presence.running(folder)
     if not found:
-        common.note(f"No studio runs on {settings.home}.")
+        common.note(f"No studio runs on {folder}.")
         return
     os.kill(int(found["pid"]), signal.SIGTERM)
-    if not _until(lambda: not supervisor.running(settings.home), DOWN_SECONDS):
+    if not _until(lambda: not presence.running(folder), DOWN_SECONDS):
         raise EngineError(
             f"The studio (process {found['pid']}) did not stop in {DOWN_SECONDS:.0f} s.",
-            hint=f"Look at {settings.home / 'logs'}.",
+            hint=f"Look at {folder / 'logs'}.",
         )
     common.note("Stopped. Jobs that run go on; the next start finds them.")
 
 
 def status(home: Home = None) -> None:
     """Says whether the studio runs, and how its parts fare; exits with 1 when it does not run."""
-    from app import supervisor
-
-    settings = _settings(home)
-    found = supervisor.running(settings.home)
+    folder = _folder(home)
+    found = presence.running(folder)
     if not found:
-        common.show({"status": "not running", "home": str(settings.home)})
+        common.show({"status": "not running", "home": str(folder)})
         common.note("Start one with: atelier up --detach")
         raise typer.Exit(1)
     ready = _readiness(str(found["url"]))
@@ -86,7 +83,7 @@ def status(home: Home = None) -> None:
         {
             "status": ready.pop("status", "starting"),
             "url": found["url"],
-            "home": str(settings.home),
+            "home": str(folder),
             "pid": found["pid"],
             "started_at": found["started_at"],
             "processes": found.get("children", {}),
@@ -146,6 +143,13 @@ def backup(
     common.show({"path": str(made.resolve()), "size": made.stat().st_size})
 
 
+def _folder(home: Path | None) -> Path:
+    """The home of this call; what reads ATELIER_HOME later in this process, and its children, get the same."""
+    if home is not None:
+        os.environ["ATELIER_HOME"] = str(home.expanduser().resolve())
+    return common.home().expanduser().resolve()
+
+
 def _settings(home: Path | None, *, host: str = "", port: int = 0) -> "Settings":
     """As the flags say, before the environment and config.toml; children are started with the same."""
     from pydantic import ValidationError
@@ -153,9 +157,7 @@ def _settings(home: Path | None, *, host: str = "", port: int = 0) -> "Settings"
     from services.core.errors import Invalid
     from services.studio import Settings
 
-    if home is not None:
-        os.environ["ATELIER_HOME"] = str(home.expanduser().resolve())
-    given: dict[str, Any] = {"home": common.home().expanduser().resolve()}
+    given: dict[str, Any] = {"home": _folder(home)}
     given |= {name: value for name, value in (("host", host), ("port", port)) if value}
     try:
         return Settings(**given)
@@ -248,7 +250,7 @@ def _readiness(url: str) -> dict[str, Any]:
 
 
 def _asked(url: str) -> dict[str, Any]:
-    import httpx
+    from app.cli.wire import httpx
 
     try:
         said: dict[str, Any] = httpx.get(url, timeout=3, trust_env=False).json()
