@@ -11,7 +11,9 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from sqlmodel import col, select
 
 from app.orphan import exit_with_supervisor
 from services import environments
@@ -31,6 +33,7 @@ from services.reconcile.recording import Recorder
 from services.reconcile.removals import Removals
 from services.reconcile.sampling import SECONDS as SAMPLE_SECONDS
 from services.reconcile.sampling import Sampling
+from services.store.rows import Job
 from services.studio import Settings, Studio
 
 log = logging.getLogger("atelier.worker")
@@ -46,8 +49,10 @@ SETTLE_SECONDS = 8.0
 
 
 def engine_for(studio: Studio) -> Engine:
-    """As ATELIER_ENGINE says; by itself Docker where one answers, else plain processes."""
+    """As ATELIER_ENGINE says; by itself Docker where one answers or answered before, else plain processes."""
     wanted, home = studio.settings.engine, studio.folders.home
+    if wanted == "auto":
+        wanted = _known_engine(studio)
     docker = DockerEngine(install=studio.install, home=home, roots=lambda: _roots(studio))
     if wanted == "docker":
         return docker
@@ -60,6 +65,18 @@ def engine_for(studio: Studio) -> Engine:
         log.warning("Jobs run as plain processes: %s", cause)
         return process
     return docker
+
+
+def _known_engine(studio: Studio) -> Literal["auto", "docker", "process"]:
+    """Where jobs run now; else Docker once it was used: an engine that is late today must not be passed over."""
+    with studio.database.session(write=False) as session:
+        live = set(
+            session.exec(select(Job.engine).where(col(Job.collected_at).is_(None), col(Job.container_name) != ""))
+        )
+    last = studio.fact("engine")
+    if "docker" in live or (last is not None and last.value.get("kind") == "docker" and not live):
+        return "docker"
+    return "process" if "process" in live else "auto"
 
 
 def _roots(studio: Studio) -> list[Path]:
@@ -117,6 +134,7 @@ class Worker:
     def run(self) -> None:
         for loop in (self._watch_engine, self._listen, self._beat):
             threading.Thread(target=self._guarded, args=(loop,), daemon=True, name=loop.__name__).start()
+        self.jobs.note_elsewhere()
         watch = self.studio.database.watch()
         due: dict[str, float] = {}
         while not self._stopping.is_set():

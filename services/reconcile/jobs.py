@@ -48,7 +48,7 @@ class Jobs:
         self._busy = {id_: future for id_, future in self._busy.items() if not future.done()}
         at = now()
         with self.place.studio.scope(SYSTEM) as scope:
-            rows = _live(scope)
+            rows = _live(scope, self.place.engine.kind)
             building = set(scope.session.exec(select(Build.id).where(col(Build.status).in_(WAITING))))
         free = self._places() - sum(1 for job in rows if job.status not in _QUEUED or job.id in self._busy)
         waiting = []
@@ -69,7 +69,7 @@ class Jobs:
         found = {one.name: one for one in self.place.engine.found({"atelier.kind": "job"})}
         with self._lock:
             with self.place.studio.scope(SYSTEM) as scope:
-                rows = _live(scope)
+                rows = _live(scope, self.place.engine.kind)
             for job in rows:
                 if job.id in self._busy or job.status in UNSTARTED or self._is_held(job):
                     continue
@@ -83,12 +83,24 @@ class Jobs:
         lost = f"The engine does not answer since {since}; this will resume"
         waits = f"The engine does not answer since {since}; the job starts when it does"
         with self.place.studio.scope(SYSTEM, write=True) as scope:
-            for job in _live(scope):
+            for job in _live(scope, self.place.engine.kind):
                 if job.status == JobStatus.Running and leases.claim(scope.session, job, self.place.token):
                     jobs.advance(scope, job, JobStatus.NotResponding, reason=lost)
                 elif job.status in UNSTARTED and job.reason != waits:
                     job.reason = waits
                     scope.session.add(job)
+
+    def note_elsewhere(self) -> None:
+        """Of jobs that were started on another kind of engine nothing is known until the studio uses that one again."""
+        mine = self.place.engine.kind
+        with self.place.studio.scope(SYSTEM, write=True) as scope:
+            running = scope.session.exec(
+                select(Job).where(Job.status == JobStatus.Running, col(Job.engine).not_in(("", mine)))
+            )
+            for job in running.all():
+                if leases.claim(scope.session, job, self.place.token):
+                    reason = f"It runs on the {job.engine} engine, and the studio uses the {mine} engine now"
+                    jobs.advance(scope, job, JobStatus.NotResponding, reason=reason)
 
     def settle(self, seconds: float) -> None:
         """Waits for what is under way, for a stop in good order."""
@@ -192,12 +204,13 @@ class Jobs:
         self.place.engine.remove(one.id)
 
 
-def _live(scope: Scope) -> list[Job]:
-    """Those that are not over, oldest first."""
+def _live(scope: Scope, engine: str) -> list[Job]:
+    """Those that are not over and do not run on another engine, oldest first."""
     return list(
         scope.session.exec(
             select(Job)
             .where(col(Job.collected_at).is_(None), col(Job.status).in_([str(status) for status in ACTIVE]))
+            .where(col(Job.status).in_(UNSTARTED) | col(Job.engine).in_(("", engine)))
             .order_by(col(Job.created_at), col(Job.id))
         )
     )

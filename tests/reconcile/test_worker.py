@@ -2,9 +2,10 @@
 
 import pytest
 
-from app.worker import Worker
+from app.worker import Worker, engine_for
 from services import events, jobs
 from services.core.states import JobStatus
+from services.engines.fake_containers import FakeEngine
 from services.store.rows import Job
 from tests.conftest import Stage
 from tests.reconcile.conftest import Site, eventually, make_site, working
@@ -167,6 +168,41 @@ def test_jobs_wait_for_a_place(lite: Stage, monkeypatch: pytest.MonkeyPatch) -> 
     site.until(names[2], "Running")
     site.worker.stop()
     thread.join(timeout=30)
+
+
+def test_a_job_on_another_engine_is_left_alone_until_that_engine_is_back(
+    lite: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = make_site(lite, monkeypatch)
+    thread = working(site.worker)
+    name = site.submit("wait")
+    job = site.until(name, "Running")
+    site.worker.stop()
+    thread.join(timeout=30)
+
+    other = FakeEngine(install=lite.studio.install)
+    other.kind = "process"
+    elsewhere = Worker(lite.studio, other)
+    thread = working(elsewhere)
+    assert "runs on the fake engine" in site.until(name, "NotResponding").reason
+    assert site.until(site.submit("exit 0")).status == JobStatus.Completed
+    elsewhere.stop()
+    thread.join(timeout=30)
+
+    site.worker = Worker(lite.studio, site.engine)
+    thread = working(site.worker)
+    site.until(name, "Running")
+    site.engine.end(job.container_name, 0)
+    assert site.until(name).status == JobStatus.Completed
+    site.worker.stop()
+    thread.join(timeout=30)
+
+
+def test_docker_once_used_is_waited_for(lite: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
+    assert engine_for(lite.studio).kind == "process"
+    lite.studio.say("engine", {"kind": "docker", "state": "ready"})
+    assert engine_for(lite.studio).kind == "docker"
 
 
 def test_mlflow_away_does_not_fail_a_job(site: Site) -> None:
