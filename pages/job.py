@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app import context
-from app.ui import address, confirm, job_actions, job_files, job_metrics, job_overview, job_source, parts
+from app.ui import address, job_actions, job_files, job_metrics, job_overview, job_source, parts
 from services import jobs
 from services.core.states import TERMINAL
 
@@ -62,4 +62,3 @@ if job.message and job.status in {"Failed", "Canceled", "NotResponding"}:
 if job.status not in TERMINAL or job.collected_at is None:
     watch(name, f"{job.status}:{job.reason}:{job.collected_at}")
 tabs(name)
-__all__ = ["confirm"]

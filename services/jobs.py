@@ -225,6 +225,15 @@ def advance(scope: Scope, job: Job, new: JobStatus, *, reason: str = "", message
     return True
 
 
+def explain(scope: Scope, job: Job, reason: str) -> None:
+    """Why a job is where it is, in its row and in its timeline; its status stays."""
+    if job.reason == reason:
+        return
+    job.reason = reason
+    scope.session.add(job)
+    emit_for(scope, job, reason, reason=reason)
+
+
 def emit_for(scope: Scope, job: Job, message: str, *, reason: str = "") -> None:
     """An event of a job in whatever workspace it lives; for the worker, whose scope has none."""
     scope.session.add(

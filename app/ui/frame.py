@@ -108,7 +108,7 @@ def _who() -> None:
     person = context.principal()
     name = person.display_name or person.name
     out = (
-        tag("a", parts.icon("logout"), href="/auth/sign-out", title="Sign out", data_reload=True)
+        tag("a", parts.icon("logout"), href="/auth/sign-out", title="Sign out", data_post=True)
         if context.behind_gate()
         else None
     )

@@ -11,7 +11,7 @@ from app.ui.text import Markup, bare, join, number, plain, tag
 from services import events, jobs, logs
 from services.core.errors import NotFound
 from services.core.states import TERMINAL
-from services.core.times import now
+from services.core.times import now, spoken
 from services.store.rows import Job
 
 HIDDEN = "••••••"
@@ -19,14 +19,21 @@ HIDDEN = "••••••"
 
 def failure(job: Job) -> None:
     """What went wrong, with the last lines of the log, above all tabs."""
+    sentence, _, told = job.message.partition("\n")
+    lines = told.splitlines() or _last_lines(job)
+    body = tag("span", "\n".join(bare(line) for line in lines), cls="at-mono at-muted") if lines else None
+    tone = "red" if job.status == "Failed" else "orange" if job.status == "NotResponding" else "gray"
+    st.html(tag("div", tag("b", sentence), body, cls="at-notice", data_tone=tone, role="status"))
+
+
+def _last_lines(job: Job) -> list[str]:
+    if job.status != "Failed":
+        return []
     try:
         with context.scope() as s:
-            last = logs.tail(s, job.name, lines=6) if job.status == "Failed" else []
+            return logs.tail(s, job.name, lines=6)
     except NotFound:
-        last = []
-    body = tag("span", "\n".join(bare(line) for line in last), cls="at-mono at-muted") if last else None
-    tone = "red" if job.status == "Failed" else "orange" if job.status == "NotResponding" else "gray"
-    st.html(tag("div", tag("b", job.message), body, cls="at-notice", data_tone=tone, role="status"))
+        return []
 
 
 def show(job: Job) -> None:
@@ -42,7 +49,9 @@ def show(job: Job) -> None:
     if job.description:
         right.html(parts.panel("Description", tag("div", job.description, cls="at-pre")))
     if job.git:
-        right.html(parts.panel("Git", parts.properties((key, str(value)) for key, value in job.git.items())))
+        right.html(
+            parts.panel("Git", parts.properties((key.capitalize(), _git(value)) for key, value in job.git.items()))
+        )
 
 
 def times(name: str) -> None:
@@ -55,7 +64,7 @@ def times(name: str) -> None:
         with context.scope() as s:
             job, told = jobs.get(s, name), events.of(s, "job", name)
         found, at = timeline.spans(job, told), now()
-        total = parts.duration(job.created_at, job.finished_at)
+        total = spoken(sum(span.seconds(at) for span in found))
         st.html(parts.panel("Timeline", timeline.drawn(found, at), f"{total} in all" if over else f"{total} so far"))
 
     part()
@@ -144,6 +153,10 @@ def _port(value: Any) -> tuple[str, str]:
         return f"{value.get('type', '')}{mode}", str(value.get("path", ""))
     kind = {bool: "boolean", int: "integer", float: "number"}.get(type(value), "string")
     return kind, str(value)
+
+
+def _git(value: object) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
 def _image(environment: object) -> str:

@@ -14,7 +14,7 @@ from app.ui.text import plain
 from services.core.times import iso
 
 ASSETS = Path(__file__).parent / "assets"
-Kind = Literal["text", "muted", "code", "link", "status", "dot", "time", "duration", "num", "size", "tags"]
+Kind = Literal["text", "muted", "code", "link", "status", "time", "duration", "num", "size", "tags"]
 
 _table = st.components.v2.component(
     "atelier_table",

@@ -26,6 +26,11 @@ def parse(text: str) -> datetime:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
+def since_epoch(milliseconds: int | None) -> datetime | None:
+    """As MLflow keeps times."""
+    return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
 def seconds(start: datetime | None, end: datetime | None) -> float | None:
     """Duration, never negative: clocks step back."""
     if start is None or end is None:

@@ -123,7 +123,7 @@ class Attempts:
 
     def _prepare(self, job: Job) -> bool:
         """Image, inputs and folders; then Starting. False while the image is being built."""
-        if job.status == JobStatus.Queued and not self._advance(job, JobStatus.Preparing, reason="Preparing"):
+        if job.status == JobStatus.Queued and not self._advance(job, JobStatus.Preparing, reason=builds.AFTER):
             return False
         run = launch.folders(self.studio, job)
         image = self._image(job)
@@ -168,6 +168,7 @@ class Attempts:
                 raise builds.failure(build)
             builds.show(self.studio, build, job)
             return None
+        builds.over(self.studio, job)
         if job.build_id is None:
             builds.noted(self.studio, self.engine.kind, environment, job, image)
         return image

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from sqlmodel import Session, col, select
 
-from services import environments
+from services import environments, jobs
 from services.core import failpoints
 from services.core.errors import AtelierError, EngineError, Unavailable
 from services.core.times import now
@@ -20,6 +20,7 @@ log = logging.getLogger("atelier.worker")
 ATTEMPTS = 3
 WAITING = ("Queued", "Running")
 REASON = "Building the environment"
+AFTER = "Bringing image, inputs and code together"
 SHOWN = "build_log.txt"
 _FAILURES: dict[str, type[EngineError]] = {"ImageNotFound": ImageNotFound, "BuildFailed": BuildFailed}
 
@@ -36,13 +37,24 @@ def wanted(studio: Studio, engine: str, environment: Environment, job: Job) -> B
         scope.session.add(build)
         scope.session.flush()
         row = scope.session.get(Job, job.id)
-        if row is not None and (row.build_id != build.id or row.reason != REASON):
-            row.build_id, row.reason = build.id, REASON
+        if row is not None:
+            row.build_id = build.id
             scope.session.add(row)
+            jobs.explain(scope, row, REASON)
         scope.session.flush()
         scope.session.expunge(build)
     job.build_id = build.id
     return build
+
+
+def over(studio: Studio, job: Job) -> None:
+    """A job that waited for a build goes on."""
+    if job.reason == REASON:
+        with studio.scope(SYSTEM, write=True) as scope:
+            row = scope.session.get(Job, job.id)
+            if row is not None:
+                jobs.explain(scope, row, AFTER)
+        job.reason = AFTER
 
 
 def noted(studio: Studio, engine: str, environment: Environment, job: Job, image: Image) -> None:

@@ -87,8 +87,7 @@ class Jobs:
                 if job.status == JobStatus.Running and leases.claim(scope.session, job, self.place.token):
                     jobs.advance(scope, job, JobStatus.NotResponding, reason=lost)
                 elif job.status in UNSTARTED and job.reason != waits:
-                    job.reason = waits
-                    scope.session.add(job)
+                    jobs.explain(scope, job, waits)
 
     def note_elsewhere(self) -> None:
         """Of jobs that were started on another kind of engine nothing is known until the studio uses that one again."""
@@ -150,8 +149,7 @@ class Jobs:
             for job in late:
                 row = scope.session.get(Job, job.id)
                 if row is not None and row.status in _QUEUED:
-                    row.reason = text
-                    scope.session.add(row)
+                    jobs.explain(scope, row, text)
 
     def _sweep(self, found: dict[str, Found]) -> None:
         """What no live row wants: an ended job's at once, an unknown one after a grace."""

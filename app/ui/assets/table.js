@@ -27,13 +27,13 @@ const size = bytes => {
   for (const unit of ["B", "kB", "MB", "GB"]) { if (bytes < 1000) return unit === "B" ? `${bytes} B` : `${bytes.toFixed(1)} ${unit}`; bytes /= 1000 }
   return `${bytes.toFixed(1)} TB`
 }
+const painted = color => /^#[0-9a-f]{6}$/i.test(color) ? make("i", {class: "dot run", style: `--tone:${color}`}) : null
 const cells = {
   text: value => [value],
   muted: value => [value],
   code: value => [value],
-  link: value => [make("a", {href: value.href, title: value.text}, value.text), value.sub ? make("small", {}, value.sub) : null],
+  link: value => [painted(value.color), make("a", {href: value.href, title: value.text}, value.text), value.sub ? make("small", {}, value.sub) : null],
   status: value => [make("span", {class: "status", "data-status": value.status}, make("i", {class: "dot", "data-tone": value.tone, "data-moving": value.moving}), value.label)],
-  dot: value => [make("span", {class: "status"}, make("i", {class: "dot", style: `--tone:${/^#[0-9a-f]{6}$/i.test(value.color) ? value.color : "gray"}`}), value.text)],
   time: value => [make("time", {datetime: value, title: new Date(value).toLocaleString()}, ago(Date.parse(value)))],
   duration: value => value.since ? [make("span", {"data-since": value.since}, spoken((Date.now() - Date.parse(value.since)) / 1000))] : [spoken(value.seconds)],
   num: value => [typeof value === "number" ? String(Number(value.toPrecision(6))) : String(value)],
