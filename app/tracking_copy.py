@@ -1,7 +1,8 @@
 """The copy of what MLflow has acknowledged: runs, points, parameters and tags go on to the tee, experiments to rows."""
 
 import logging
-from collections.abc import Mapping
+import operator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,17 +10,20 @@ import orjson
 from sqlmodel import select
 
 from services import experiments
+from services.core.errors import Invalid
 from services.core.times import now
 from services.metric_tee import Tee
 from services.sessions import Bearer
+from services.store import metrics as store
 from services.store.metrics import Point, Run
 from services.store.rows import Experiment, Workspace
 from services.studio import Scope, Studio
 
 log = logging.getLogger("atelier.tracking")
 PARENT = "mlflow.parentRunId"
-# Those that touch the database at once; the others only hand over to the tee.
-SLOW = ("experiments/create", "experiments/update", "experiments/delete", "experiments/restore")
+LARGEST = 2**63 - 1
+# Those that touch the database at once, rare and not to be lost by a crash; the others only hand over to the tee.
+SLOW = ("runs/create", "experiments/create", "experiments/update", "experiments/delete", "experiments/restore")
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,7 @@ class Acknowledged:
     workspace: Workspace
     body: Mapping[str, Any]
     content: bytes
+    points: Sequence[Point] = ()
 
 
 class Copy:
@@ -50,9 +55,9 @@ class Copy:
         run_id = str(body.get("run_id") or body.get("run_uuid") or "")
         match done.call:
             case "runs/log-metric":
-                tee.points(run_id, [_point(body)])
+                tee.points(run_id, done.points)
             case "runs/log-batch":
-                tee.points(run_id, [_point(metric) for metric in body.get("metrics") or []])
+                tee.points(run_id, done.points)
                 tee.params(run_id, _pairs(body.get("params")))
                 tee.tags(run_id, _pairs(body.get("tags")))
             case "runs/log-parameter":
@@ -62,10 +67,7 @@ class Copy:
             case "runs/delete-tag":
                 tee.untagged(run_id, str(body["key"]))
             case "runs/create":
-                run = orjson.loads(done.content)["run"]
-                tags = _pairs(run.get("data", {}).get("tags"))
-                tee.run(as_row(done.workspace.id, run["info"], tags, done.bearer.job_id))
-                tee.tags(run["info"]["run_id"], tags)
+                self._run_made(done)
             case "runs/update":
                 tee.run(as_row(done.workspace.id, orjson.loads(done.content)["run_info"], {}, None))
             case "runs/delete":
@@ -76,6 +78,14 @@ class Copy:
                 self._experiment_made(done, str(body["name"]), str(orjson.loads(done.content)["experiment_id"]))
             case "experiments/update" | "experiments/delete" | "experiments/restore":
                 self._experiment_changed(done)
+
+    def _run_made(self, done: Acknowledged) -> None:
+        run = orjson.loads(done.content)["run"]
+        tags = _pairs(run.get("data", {}).get("tags"))
+        row = as_row(done.workspace.id, run["info"], tags, done.bearer.job_id)
+        with self.studio.database.session(write=True) as session:
+            store.save_run(session, row)
+            store.save_tags(session, [(row.run_id, key, value) for key, value in tags.items()])
 
     def _experiment_made(self, done: Acknowledged, name: str, mlflow_id: str) -> None:
         with self._scope(done) as scope:
@@ -126,11 +136,35 @@ def _experiment(scope: Scope, mlflow_id: str) -> Experiment | None:
     ).first()
 
 
+def points_of(call: str, body: Mapping[str, Any]) -> list[Point]:
+    """What a call logs. Raises Invalid for what MLflow would take for a 0 without a word."""
+    match call:
+        case "runs/log-metric":
+            return [_point(body)]
+        case "runs/log-batch":
+            return [_point(metric) for metric in body.get("metrics") or []]
+    return []
+
+
 def _point(metric: Mapping[str, Any]) -> Point:
     """MLflow writes NaN and infinities as words."""
-    return Point(
-        str(metric["key"]), float(metric["value"]), int(metric.get("timestamp") or 0), int(metric.get("step") or 0)
-    )
+    try:
+        key, value = str(metric["key"]), float(metric["value"])
+    except (KeyError, TypeError, ValueError) as cause:
+        raise Invalid("A metric has a key, and a value that is a number.", where="metrics") from cause
+    return Point(key, value, _integer(metric, "timestamp"), _integer(metric, "step"))
+
+
+def _integer(metric: Mapping[str, Any], field: str) -> int:
+    given = metric.get(field)
+    if type(given) is not int:
+        try:
+            given = 0 if given is None else int(given) if isinstance(given, str) else operator.index(given)
+        except (TypeError, ValueError) as cause:
+            raise Invalid(f"'{str(given)[:40]}' is not a whole number.", where=field) from cause
+    if not -LARGEST - 1 <= given <= LARGEST or isinstance(metric.get(field), bool):
+        raise Invalid(f"'{str(metric.get(field))[:40]}' is not a whole number of at most {LARGEST}.", where=field)
+    return given
 
 
 def _pairs(given: Any) -> dict[str, str]:

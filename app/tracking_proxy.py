@@ -6,7 +6,7 @@ another workspace's run is not found. Bodies of artifacts stream through, everyt
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -17,7 +17,7 @@ from sqlmodel import select
 from starlette.responses import Response
 
 from app.api.problems import RETRY_SECONDS
-from app.tracking_copy import PARENT, SLOW, Acknowledged, Copy
+from app.tracking_copy import PARENT, SLOW, Acknowledged, Copy, points_of
 from app.tracking_rights import MOST_REMEMBERED, Asked, Rights
 from app.tracking_rules import Rule, is_plain, rule_for
 from services import access, artifacts, workspaces
@@ -26,6 +26,7 @@ from services.core.errors import AtelierError, Conflict, Invalid, NotFound, Unav
 from services.engines.tracking import PREFIX, WORKSPACE_HEADER
 from services.metric_tee import Tee
 from services.sessions import Bearer
+from services.store.metrics import Point
 from services.store.rows import Experiment, Job, Workspace
 from services.studio import Studio
 
@@ -91,10 +92,11 @@ class TrackingProxy:
         query = await self._query(asked, scope.get("query_string", b"").decode("latin-1"))
         body = await self._body(asked, receive) if scope["method"] in {"POST", "PATCH", "DELETE"} else None
         await self._check(asked, body or {})
+        points = points_of(asked.call, body or {})
         content = orjson.dumps(body) if body is not None else None
         answer = await self._forwarded(scope, asked, query, content)
         if answer.status_code == 200 and body is not None:
-            await self._acknowledged(asked, body, answer.content)
+            await self._acknowledged(asked, body, answer.content, points)
         headers = {name: value for name, value in answer.headers.items() if name == "content-type"}
         return Response(answer.content, answer.status_code, headers)
 
@@ -301,9 +303,11 @@ class TrackingProxy:
             raise Unavailable("Tracking has not started yet.")
         return self._url
 
-    async def _acknowledged(self, asked: Asked, body: Mapping[str, Any], content: bytes) -> None:
+    async def _acknowledged(
+        self, asked: Asked, body: Mapping[str, Any], content: bytes, points: Sequence[Point]
+    ) -> None:
         """What MLflow has changed is remembered: who made it, and what it was."""
-        done = Acknowledged(asked.call, asked.bearer, asked.workspace, body, content)
+        done = Acknowledged(asked.call, asked.bearer, asked.workspace, body, content, points)
         if asked.call == "runs/create":
             info = orjson.loads(content)["run"]["info"]
             if asked.bearer.job_id:

@@ -237,6 +237,20 @@ def check(studio: Studio, tracking: Tracking, *, since: int | None = None, limit
     return len(found)
 
 
+def refresh(studio: Studio, tracking: Tracking) -> None:
+    """Asks MLflow how runs fare that seem to be going on: a crash may have lost the news of their end.
+
+    Raises Unavailable.
+    """
+    with studio.database.session(write=False) as session:
+        found = store.going_on(session)
+    for run in found:
+        try:
+            _noted(studio, run.workspace_id, tracking.run(artifacts.mlflow_workspace(run.workspace_id), run.run_id))
+        except NotFound:
+            continue
+
+
 def _healed(studio: Studio, tracking: Tracking, workspace_id: str, facts: RunFacts, *, thorough: bool) -> None:
     numbers = _noted(studio, workspace_id, facts)
     if thorough or not _arrived(studio, facts.run_id, facts.metrics, numbers):

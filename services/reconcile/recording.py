@@ -31,6 +31,7 @@ class Recorder:
         self.studio, self._tracking, self._pool = studio, tracking, pool
         self._lock, self._checking = Lock(), Lock()
         self._ready: set[str] = set()
+        self._refreshed = ""
         self._making: set[str] = set()
 
     def record(self, job_id: str) -> None:
@@ -85,8 +86,13 @@ class Recorder:
     def _checked(self) -> None:
         try:
             tracking, web = self._tracking(), self.studio.fact("web")
-            if tracking is not None and web is not None:
-                metrics.check(self.studio, tracking, since=_milliseconds(parse(str(web.value["started_at"]))))
+            if tracking is None or web is None:
+                return
+            started = str(web.value["started_at"])
+            if started != self._refreshed:
+                metrics.refresh(self.studio, tracking)
+                self._refreshed = started
+            metrics.check(self.studio, tracking, since=_milliseconds(parse(started)))
         except Unavailable as cause:
             log.info("Runs are compared later: %s", cause)
         except Exception:

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import numpy as np
 import pytest
 
 from services import experiments, jobs, metrics, sessions, workspaces
@@ -94,11 +95,30 @@ class Site:
                 return []
             return metrics.runs(scope, experiment, **asked)
 
+    def restart(self, **settings: str) -> None:
+        """Kills the web process where it stands and starts it again on the same port."""
+        self.web.kill()
+        self.web.wait(10)
+        environment = {**self.environment, **settings}
+        self.web = started(environment, int(environment["ATELIER_PORT"]))
+
     def eventually(self, condition: Callable[[], bool], what: str) -> None:
         until = time.monotonic() + PATIENCE
         while not condition():
             assert time.monotonic() < until, f"it never came true: {what}"
             time.sleep(0.05)
+
+
+def points(job: "Running", key: str) -> list[tuple[int, int, str]]:
+    """What MLflow has of a metric, in the order of the studio's lines."""
+    found = job.site.tracking.history(f"ws-{job.site.stage.lab.id}", job.run_id, key)
+    return sorted((each.step, each.time, repr(each.value + 0.0)) for each in found)
+
+
+def as_stored(line: metrics.Line) -> list[tuple[int, int, str]]:
+    """The same of ours; MLflow keeps infinities as its largest number and no sign of zero."""
+    value = np.where(np.isinf(line.value), np.sign(line.value) * np.finfo(float).max, line.value) + 0.0
+    return sorted(zip(line.step.tolist(), line.time.tolist(), map(repr, value.tolist()), strict=True))
 
 
 @dataclass(frozen=True)
@@ -235,7 +255,7 @@ def started(environment: Mapping[str, str], port: int) -> subprocess.Popen[bytes
 def close_site(site: Site) -> None:
     site.web.terminate()
     site.web.wait(15)
-    site.wire.cut()
+    site.wire.close()
     site.stage.studio.close()
 
 

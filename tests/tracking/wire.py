@@ -6,34 +6,40 @@ import threading
 
 
 class Wire:
-    """Listens on a port of its own, which stays the same; `cut` and `mend` are the failure and its end."""
+    """Listens on a port of its own; `cut` and `mend` are the failure and its end, `refused` counts calls in between."""
 
     def __init__(self, target: tuple[str, int]) -> None:
         self._target, self._open = target, set[socket.socket]()
-        self._listener: socket.socket | None = None
-        self.port = 0
-        self.mend()
-
-    def mend(self) -> None:
-        if self._listener is None:
-            self._listener = socket.create_server(("127.0.0.1", self.port))
-            self.port = self._listener.getsockname()[1]
-            threading.Thread(target=self._listen, args=(self._listener,), daemon=True).start()
+        self._is_cut = False
+        self.refused = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._listen, daemon=True).start()
 
     def cut(self) -> None:
         """Nobody gets through any more, and who is talking is interrupted."""
-        if self._listener is not None:
-            self._listener.shutdown(socket.SHUT_RDWR)
-            self._listener.close()
-            self._listener = None
+        self._is_cut, self.refused = True, 0
         for each in list(self._open):
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
 
-    def _listen(self, listener: socket.socket) -> None:
+    def mend(self) -> None:
+        self._is_cut = False
+
+    def close(self) -> None:
+        self.cut()
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _listen(self) -> None:
         with contextlib.suppress(OSError):
             while True:
-                near, _ = listener.accept()
+                near, _ = self._listener.accept()
+                if self._is_cut:
+                    self.refused += 1
+                    near.close()
+                    continue
                 far = socket.create_connection(self._target)
                 self._open |= {near, far}
                 for one, other in ((near, far), (far, near)):
@@ -45,9 +51,8 @@ class Wire:
                 sink.sendall(piece)
         with contextlib.suppress(OSError):
             sink.shutdown(socket.SHUT_WR)
-        if source in self._open and sink in self._open:
+        if sink in self._open:  # the other way is still open, and closes both
             self._open.discard(source)
             return
         for each in (source, sink):
-            self._open.discard(each)
             each.close()
