@@ -11,7 +11,8 @@ from sqlmodel import col, select
 from services import access, uploads
 from services.core import names, refs, times
 from services.core.errors import Conflict, Invalid, NotFound
-from services.engines.containers import BuildWish
+from services.engines import dockerfiles, files
+from services.engines.containers import BuildFailed, BuildWish
 from services.events import emit
 from services.specs import environments as specs
 from services.specs.environments import Environment as Spec
@@ -20,6 +21,7 @@ from services.store.rows import Build, Environment
 from services.studio import Scope, Studio
 
 ANONYMOUS = "CliV2AnonymousEnvironment"
+DOCKERFILE_LIMIT = 1 << 20
 
 
 def create(scope: Scope, spec: Spec, *, context: str | None = None) -> Environment:
@@ -174,6 +176,7 @@ def wish(studio: Studio, environment: Environment) -> BuildWish:
     context = studio.folders.snapshot(environment.workspace_id, build["context"]) if build else None
     conda = definition.get("conda_file")
     requirements = specs.translate(conda) if conda else None
+    froms = _froms(context, build["dockerfile_path"], maps) if build and context else {}
     return BuildWish(
         hash=environment.hash,
         base="" if build else maps.image(definition["image"]),
@@ -184,6 +187,7 @@ def wish(studio: Studio, environment: Environment) -> BuildWish:
         context=context,
         dockerfile=build["dockerfile_path"] if build else "Dockerfile",
         workspace=environment.workspace_id,
+        froms=froms,
     )
 
 
@@ -207,6 +211,16 @@ def as_json(row: Environment, build: Build | None = None) -> dict[str, object]:
         "digest": build.digest if build else "",
         "archived": row.archived_at is not None,
     }
+
+
+def _froms(context: Path, dockerfile: str, maps: Maps) -> dict[str, str]:
+    """What to use for each image that a Dockerfile names. Raises BuildFailed when there is none to read."""
+    try:
+        with files.open_inside(context, dockerfile) as file:
+            text = file.read(DOCKERFILE_LIMIT).decode("utf-8", "replace")
+    except (NotFound, Invalid) as cause:
+        raise BuildFailed(f"The build context holds no file '{dockerfile[:200]}'.") from cause
+    return {image: maps.image(image) for image in dockerfiles.images(text)}
 
 
 def _anonymous(scope: Scope, spec: Spec, context: str | None) -> Environment:

@@ -52,7 +52,7 @@ _SPARE = re.compile(
 
 def key_of(interpreter: Interpreter) -> str:
     """Changes when the host's packages or the interpreter do."""
-    facts = [interpreter.version, str(interpreter.prefix), _installed_versions(), "layout 2"]
+    facts = [interpreter.version, str(interpreter.prefix), _installed_versions(), "layout 3"]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
@@ -72,7 +72,7 @@ def write(interpreter: Interpreter, target: Path, say: Callable[[str], None] = l
             layer.add(path)
         if interpreter.is_debian:
             site = Path("/usr/local/lib") / f"python{interpreter.version}" / "dist-packages"
-            _add_pip(layer, site, "/usr/bin/python3")
+            _add_pip(layer, interpreter, site, "/usr/bin/python3")
             layer.symlink("/usr/local/bin/python", "/usr/bin/python3")
         else:
             _add_interpreter(layer, interpreter)
@@ -148,7 +148,8 @@ def _add_interpreter(layer: _Layer, interpreter: Interpreter) -> None:
     # The image has no loader cache; /usr/lib is looked into without one.
     for shared in sorted((interpreter.prefix / "lib").glob("libpython*.so*")):
         layer.symlink(f"/usr/lib/{shared.name}", f"{home}/lib/{shared.name}")
-    _add_pip(layer, Path(home) / "lib" / f"python{interpreter.version}" / "site-packages", f"{home}/bin/python3")
+    site = Path(home) / "lib" / f"python{interpreter.version}" / "site-packages"
+    _add_pip(layer, interpreter, site, f"{home}/bin/python3")
     for name in ("python3", "python", f"python{interpreter.version}"):
         layer.symlink(f"/usr/local/bin/{name}", f"{home}/bin/python{interpreter.version}")
 
@@ -213,9 +214,9 @@ def _names_the_host(source: str) -> bool:
         return file.read(2) == b"#!"
 
 
-def _add_pip(layer: _Layer, site: Path, python: str) -> None:
-    """pip itself, from the wheel that every interpreter brings."""
-    for wheel in _wheels():
+def _add_pip(layer: _Layer, interpreter: Interpreter, site: Path, python: str) -> None:
+    """pip itself, from the wheel that every interpreter brings: a newer one's would not run on an older."""
+    for wheel in _wheels(interpreter):
         with zipfile.ZipFile(wheel) as archive:
             for name in archive.namelist():
                 if not name.endswith("/"):
@@ -225,11 +226,12 @@ def _add_pip(layer: _Layer, site: Path, python: str) -> None:
         layer.text(f"/usr/local/bin/{name}", script, mode=0o755)
 
 
-def _wheels() -> list[Path]:
-    places = [Path("/usr/share/python-wheels")]
-    places += [one.prefix / "lib" / f"python{one.version}" / "ensurepip" / "_bundled" for one in interpreters()]
-    for place in reversed(places):
-        found = sorted(place.glob("pip-*.whl"))
-        if found:
-            return found[-1:]
-    return []
+def _wheels(interpreter: Interpreter) -> list[Path]:
+    """Its own pip, else the newest interpreter's."""
+    places = [_bundled(interpreter), Path("/usr/share/python-wheels")]
+    places += [_bundled(one) for one in reversed(interpreters())]
+    return next((found[-1:] for place in places if (found := sorted(place.glob("pip-*.whl")))), [])
+
+
+def _bundled(one: Interpreter) -> Path:
+    return one.prefix / "lib" / f"python{one.version}" / "ensurepip" / "_bundled"

@@ -144,10 +144,9 @@ class BuildWish:
     """How to make an image. Exactly one of: `context` (folder with a Dockerfile), `requirements` on a
     `base`, or neither (the base itself, pulled when absent). `hash` is the content hash of it all.
 
-    `base` and the `FROM` lines were already rewritten by the image map; `rewrite` maps a `FROM` reference.
-    `conda` is the conda file's text: used as it is where the base image has conda, else `requirements`
-    (its translation to pip) counts. `python` is the wished major.minor. `froms` says what to use for each
-    image that a context names.
+    `base` was already rewritten by the image map; `froms` says what to use for each image that a context's
+    Dockerfile names. `conda` is the conda file's text: used as it is where the base image has conda, else
+    `requirements` (its translation to pip) counts. `python` is the wished major.minor.
     """
 
     hash: str

@@ -33,6 +33,7 @@ from services.engines.docker.networks import Networks
 from services.engines.docker.samples import sample_of
 
 PROBE_SECONDS = 5
+BUILD_SECONDS = 1800  # taking a large image over is one silent answer
 QUIET_SECONDS = 60
 # What of the home containers may see; never its keys, its databases or itself.
 SHOWN = ("runs", "workspaces", "runtime", "ca.crt")
@@ -195,8 +196,8 @@ class DockerEngine:
             return self.images.image(wish)
 
     def build(self, wish: BuildWish, log: Path) -> Image:
-        with translating():
-            return self.images.build(wish, log)
+        with translating(), closing(connect(self._host, seconds=BUILD_SECONDS)) as client:
+            return Images(client, self.home, self.install).build(wish, log)
 
     def sweep(self, keep_holders: Sequence[str]) -> int:
         return self.networks.sweep(frozenset(keep_holders))

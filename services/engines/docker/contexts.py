@@ -1,42 +1,23 @@
-"""Build contexts: packed without following links, with `FROM` lines as the image map wants them."""
+"""Build contexts: packed without following links, with images as the image map wants them."""
 
 import io
-import re
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from docker.utils import exclude_paths
 
-from services.core.errors import Invalid
+from services.engines import dockerfiles
+from services.engines.files import open_inside
 from services.engines.pip_settings import CA, PipSettings
 
 DOCKERFILE = ".atelier.Dockerfile"
 _CA_FILE = ".atelier-ca.crt"
-_FROM = re.compile(
-    r"\A(?P<head>\s*FROM\s+(?:--platform=\S+\s+)?)(?P<image>\S+)(?P<tail>.*)\Z", re.IGNORECASE | re.DOTALL
-)
-_COPY_FROM = re.compile(r"(?P<head>\A\s*(?:COPY|ADD)\b.*?--from=)(?P<image>\S+)", re.IGNORECASE | re.DOTALL)
-_ALIAS = re.compile(r"\s+AS\s+(?P<alias>\S+)", re.IGNORECASE)
-_ARG = re.compile(r"\A\s*ARG\s+(?P<name>\w+)=(?P<value>\S+)", re.IGNORECASE)
-_USED = re.compile(r"\$\{?(?P<name>\w+)(?::?-(?P<default>[^}]*))?\}?")
 # Known to every builder, and no trace of them in the image: they are not declared by ARG lines of ours.
 _PREDEFINED = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
-
-
-def images(dockerfile: str) -> list[str]:
-    """The references that `FROM` and `COPY --from` name, without stages and `scratch`."""
-    found: list[str] = []
-    _rewritten(dockerfile, lambda image: found.append(image) or image)  # type: ignore[func-returns-value]
-    return list(dict.fromkeys(found))
-
-
-def rewritten(dockerfile: str, froms: Mapping[str, str]) -> str:
-    """The same file with its images replaced."""
-    return _rewritten(dockerfile, lambda image: froms.get(image, image))
 
 
 def build_arguments(settings: PipSettings) -> Mapping[str, str]:
@@ -48,9 +29,10 @@ def packed(
     context: Path, dockerfile: str, froms: Mapping[str, str], settings: PipSettings, scratch: Path
 ) -> Iterator[IO[bytes]]:
     """The context as a tar. pip's settings and the CA enter each stage as ARG and COPY, and leave with it."""
-    text = (context / dockerfile).read_text(encoding="utf-8", errors="replace")
+    with open_inside(context, dockerfile) as file:
+        text = file.read().decode("utf-8", "replace")
     certificate = next((mount.source for mount in settings.mounts if mount.target == CA), None)
-    ready = _with_settings(rewritten(text, froms), settings, certificate is not None)
+    ready = _with_settings(dockerfiles.rewritten(text, froms), settings, certificate is not None)
     with tempfile.TemporaryFile(dir=scratch) as archive:
         with tarfile.open(fileobj=archive, mode="w") as tar:
             for name in sorted(exclude_paths(str(context), _ignored(context), dockerfile=dockerfile)):
@@ -60,45 +42,6 @@ def packed(
                 _text(tar, _CA_FILE, certificate.read_bytes())
         archive.seek(0)
         yield archive
-
-
-def _rewritten(dockerfile: str, use: Callable[[str], str]) -> str:
-    stages: set[str] = set()
-    arguments: dict[str, str] = {}
-    lines = []
-    for line in _logical_lines(dockerfile):
-        if argument := _ARG.match(line):
-            arguments.setdefault(argument["name"], argument["value"].strip("\"'"))
-        if found := _FROM.match(line):
-            image = _USED.sub(lambda used: arguments.get(used["name"], used["default"] or ""), found["image"])
-            if not image:
-                raise Invalid(f"'{line.strip()[:120]}' names no image.", where="Dockerfile")
-            if image.casefold() not in stages and image != "scratch":
-                line = f"{found['head']}{use(image)}{found['tail']}"
-            if alias := _ALIAS.search(found["tail"]):
-                stages.add(alias["alias"].casefold())
-        elif (
-            (found := _COPY_FROM.match(line))
-            and not found["image"].isdecimal()
-            and found["image"].casefold() not in stages
-        ):
-            line = line.replace(f"--from={found['image']}", f"--from={use(found['image'])}", 1)
-        lines.append(line)
-    return "\n".join(lines) + "\n"
-
-
-def _logical_lines(text: str) -> Iterator[str]:
-    """Lines with their continuations."""
-    held = ""
-    for line in text.splitlines():
-        held += line
-        if line.rstrip().endswith("\\") and not line.lstrip().startswith("#"):
-            held += "\n"
-            continue
-        yield held
-        held = ""
-    if held:
-        yield held
 
 
 def _with_settings(dockerfile: str, settings: PipSettings, has_certificate: bool) -> str:
@@ -115,9 +58,9 @@ def _with_settings(dockerfile: str, settings: PipSettings, has_certificate: bool
     if has_certificate:
         extra.insert(0, f"COPY {_CA_FILE} {CA}")
     lines = []
-    for line in _logical_lines(dockerfile):
+    for line in dockerfiles.logical_lines(dockerfile):
         lines.append(line)
-        if _FROM.match(line) and "scratch" not in line.split():
+        if dockerfiles.starts_a_stage(line):
             lines += extra
     return "\n".join(lines) + "\n"
 

@@ -80,9 +80,10 @@ def user(wish: Container) -> str:
 def checked_source(source: Path, roots: Sequence[Path]) -> Path:
     """The folder or file to be mounted. Raises Invalid when it lies outside of `roots` or is special."""
     resolved = source.resolve()
-    if not any(resolved == root or root in resolved.parents for root in roots):
+    above = {resolved, *resolved.parents}
+    if above.isdisjoint(roots):
         raise Invalid(f"'{source}' lies outside of the folders that containers may see.")
-    if any(resolved == folder or folder in resolved.parents for folder in FORBIDDEN) or resolved == Path("/"):
+    if not above.isdisjoint(FORBIDDEN) or resolved == Path("/"):
         raise Invalid(f"'{source}' is a system folder and is never shown to a container.")
     if not resolved.is_dir() and not resolved.is_file():
         raise Invalid(f"'{source}' is neither a folder nor a regular file.")

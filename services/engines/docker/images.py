@@ -1,7 +1,8 @@
 """Images: found by content, pulled, made from this host, or built in a container of their own."""
 
-import tempfile
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,16 @@ from filelock import FileLock
 
 from services.core.errors import EngineError, Unavailable
 from services.engines import bases, pip_settings
-from services.engines.containers import BuildFailed, BuildWish, Image, ImageNotFound
+from services.engines.containers import INSTALL, BuildFailed, BuildWish, Image, ImageNotFound
 from services.engines.diagnosis import diagnose
 from services.engines.docker import contexts
 from services.engines.docker.connection import explained, translated
+from services.engines.files import remove_tree
 from services.engines.interpreters import choose, interpreters
 
 BUILD_SH = Path(__file__).parents[2] / "runtime" / "build.sh"
-PULL_SECONDS = 600
+# Lines of ours stand above the person's: the number would be wrong.
+_WHERE = re.compile(r"(?<=error) line \d+")
 BASE_CHANGES = [
     "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "ENV LANG=C.UTF-8",
@@ -35,7 +38,7 @@ class Images:
     def image(self, wish: BuildWish) -> Image | None:
         """The ready image of a wish."""
         if _is_plain(wish):
-            return self._found(self._base_tag(wish.base) if _is_ours(wish.base) else wish.base)
+            return self._found(_base_tag(_version(wish.base, wish.python)) if _is_ours(wish.base) else wish.base)
         return self._found(self._tag(wish))
 
     def build(self, wish: BuildWish, log: Path) -> Image:
@@ -64,23 +67,19 @@ class Images:
 
     def _based(self, reference: str, python: str | None, say: Callable[[str], None]) -> Image:
         if _is_ours(reference):
-            return self._made_base(python or reference.rpartition(":")[2], say)
+            return self._made_base(_version(reference, python), say)
         return self._found(reference) or self._pulled(reference, say)
-
-    def _base_tag(self, reference: str) -> str:
-        one, _ = choose(reference.rpartition(":")[2], interpreters())
-        return f"{bases.REPOSITORY}:{one.version}-{bases.key_of(one)}"
 
     def _made_base(self, version: str, say: Callable[[str], None]) -> Image:
         one, note = choose(version, interpreters())
         if note:
             say(note)
-        tag = f"{bases.REPOSITORY}:{one.version}-{bases.key_of(one)}"
+        tag = _base_tag(one.version)
         with FileLock(self.home / f"base-{one.version}.lock"):
             if (ready := self._found(tag)) is not None:
                 return ready
-            with tempfile.TemporaryDirectory(dir=self.home) as folder:
-                path = Path(folder) / "base.tar"
+            with _scratch(self.home, f"base-{one.version}") as folder:
+                path = folder / "base.tar"
                 bases.write(one, path, say)
                 repository, _, name = tag.rpartition(":")
                 self.client.import_image(
@@ -109,8 +108,7 @@ class Images:
         self._removed(name)
         before = _size(log)
         settings = pip_settings.for_containers(self.home)
-        with tempfile.TemporaryDirectory(dir=self.home, prefix="build-") as scratch:
-            folder = Path(scratch)
+        with _scratch(self.home, wish.hash[:32]) as folder:
             mounts = self._build_mounts(wish, folder, log, settings)
             host = self.client.create_host_config(
                 init=True,
@@ -122,8 +120,8 @@ class Images:
             try:
                 made = self.client.create_container(
                     base.reference,
-                    entrypoint=["sh"],
-                    command=["/atelier/build.sh"],
+                    entrypoint=[""],  # none, also not the base's: what stands here is committed too
+                    command=["sh", "/atelier/build.sh"],
                     name=name,
                     user="0:0",
                     host_config=host,
@@ -136,7 +134,7 @@ class Images:
                 self.client.commit(
                     made["Id"],
                     *self._tag(wish).split(":"),
-                    changes=['CMD ["python3"]', "ENTRYPOINT []", f"LABEL atelier.environment={wish.hash}"],
+                    changes=['CMD ["python3"]', f"LABEL atelier.environment={wish.hash}"],
                 )
             finally:
                 self._removed(name)
@@ -170,33 +168,46 @@ class Images:
         froms = {name: self._based(used, None, say).reference for name, used in wish.froms.items()}
         settings = pip_settings.for_containers(self.home)
         before = _size(log)
-        with contexts.packed(wish.context, wish.dockerfile, froms, settings, self.home) as archive:
-            lines = self.client.build(
-                fileobj=archive,
-                custom_context=True,
-                dockerfile=contexts.DOCKERFILE,
-                tag=self._tag(wish),
-                rm=True,
-                forcerm=True,
-                decode=True,
-                buildargs=dict(contexts.build_arguments(settings)),
-                labels={"atelier.environment": wish.hash},
-            )
-            for line in lines:
-                if "error" in line:
-                    say(str(line["error"]))
-                    raise _failed(log, before)
-                if text := str(line.get("stream", "")).rstrip("\n"):
-                    say(text)
-        return self._required(self._tag(wish), self._packages(self._tag(wish)))
+        try:
+            with contexts.packed(wish.context, wish.dockerfile, froms, settings, self.home) as archive:
+                for line in self._built(wish, archive, settings):
+                    if "error" in line:
+                        say(str(line["error"]))
+                        raise _failed(log, before)
+                    if text := str(line.get("stream", "")).rstrip("\n"):
+                        say(text)
+        except errors.APIError as cause:
+            if cause.response is None or cause.response.status_code != 400:
+                raise
+            say(_WHERE.sub("", explained(cause)))
+            raise _failed(log, before) from cause
+        return self._required(self._tag(wish), self._packages(wish))
 
-    def _packages(self, reference: str) -> tuple[str, ...]:
+    def _built(self, wish: BuildWish, archive: Any, settings: pip_settings.PipSettings) -> Any:
+        """The classic builder's lines: it is there on every engine."""
+        return self.client.build(
+            fileobj=archive,
+            custom_context=True,
+            dockerfile=contexts.DOCKERFILE,
+            tag=self._tag(wish),
+            rm=True,
+            forcerm=True,
+            decode=True,
+            buildargs=dict(contexts.build_arguments(settings)),
+            labels={"atelier.environment": wish.hash},
+        )
+
+    def _packages(self, wish: BuildWish) -> tuple[str, ...]:
         """`pip freeze` inside of an image that has pip; nothing otherwise."""
         host = self.client.create_host_config(
             cap_drop=["ALL"], security_opt=["no-new-privileges:true"], network_mode="none", pids_limit=64
         )
+        name = f"atelier-freeze-{self.install}-{wish.hash[:32]}"
+        self._removed(name)
         made = self.client.create_container(
-            reference,
+            self._tag(wish),
+            name=name,
+            labels={INSTALL: self.install, "atelier.kind": "build"},
             entrypoint=["sh", "-c", "python3 -m pip freeze 2>/dev/null || true"],
             command=[],
             host_config=host,
@@ -229,6 +240,29 @@ class Images:
             self.client.remove_container(name, force=True, v=True)
         except errors.NotFound:
             return
+
+
+@contextmanager
+def _scratch(home: Path, name: str) -> Iterator[Path]:
+    """A folder for one build, found again by the next attempt: a killed one leaves nothing for good."""
+    folder = home / "scratch" / name
+    if folder.exists():
+        remove_tree(folder)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        remove_tree(folder)
+
+
+def _base_tag(version: str) -> str:
+    one, _ = choose(version, interpreters())
+    return f"{bases.REPOSITORY}:{one.version}-{bases.key_of(one)}"
+
+
+def _version(reference: str, python: str | None) -> str:
+    """The Python that a wish names, else the one of `atelier/python:X.Y`."""
+    return python or reference.rpartition(":")[2]
 
 
 def _is_plain(wish: BuildWish) -> bool:

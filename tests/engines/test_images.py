@@ -1,0 +1,271 @@
+"""Images: made from this host, built with packages, built from contexts; and why a build failed."""
+
+import tarfile
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from services import environments
+from services.core.errors import Invalid
+from services.engines import bases, dockerfiles
+from services.engines.containers import BuildFailed, BuildWish, Container, Image
+from services.engines.diagnosis import diagnose
+from services.engines.docker import DockerEngine
+from services.engines.interpreters import choose, interpreters
+from services.specs.environments import Environment
+from tests.conftest import Stage
+
+BASE = "atelier/python:3.11"
+HERE = [one.version for one in interpreters()]
+
+
+def said_in(engine: DockerEngine, image: str, script: str) -> str:
+    """What a script prints in a container of the image."""
+    id_ = engine.create(Container(name="look", image=image, command=["sh", "-c", script], labels={}))
+    try:
+        engine.start(id_)
+        engine.client.wait(id_)
+        return str(engine.client.logs(id_).decode())
+    finally:
+        engine.remove(id_)
+
+
+def context(home: Path, files: Mapping[str, str]) -> Path:
+    folder = home / "workspaces" / "context"
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+class TestBases:
+    @pytest.mark.docker
+    @pytest.mark.slow
+    @pytest.mark.parametrize("version", HERE or ["3.11"])
+    def test_every_interpreter_of_this_host_becomes_an_image_that_works(
+        self, docker_engine: DockerEngine, tmp_path: Path, version: str
+    ) -> None:
+        image = docker_engine.build(BuildWish(hash=version, base=f"atelier/python:{version}"), tmp_path / "log")
+        script = (
+            "import ssl, sqlite3, ctypes, zlib, bz2, lzma, hashlib, sys, decimal, uuid, readline, multiprocessing; "
+            "print('%d.%d' % sys.version_info[:2], len(ssl.create_default_context().get_ca_certs()) > 50)"
+        )
+        said = said_in(
+            docker_engine,
+            image.reference,
+            f'python3 -c "{script}" && python -m pip --version >/dev/null && pip --version >/dev/null '
+            "&& git --version && bash --version | head -1 && awk 'BEGIN{print 1}' && find / -xdev -perm /6000 -type f",
+        )
+        lines = said.splitlines()
+        assert lines[0] == f"{version} True", said
+        assert lines[1].startswith("git version")
+        assert lines[2].startswith("GNU bash")
+        assert lines[3:] == ["1"], "no program raises its rights"
+
+    def test_nothing_private_of_the_host_is_in_it(self, tmp_path: Path) -> None:
+        if not HERE:
+            pytest.skip("no interpreter to make an image from")
+        bases.write(choose("3.11", interpreters())[0], tmp_path / "base.tar")
+        with tarfile.open(tmp_path / "base.tar") as tar:
+            members = tar.getmembers()
+        names = {member.name for member in members}
+        assert not names & {"etc/shadow", "etc/hostname", "etc/hosts", "etc/machine-id", "etc/pip.conf"}
+        assert not [name for name in names if name.startswith(("root/", "home/", "etc/ssh", "var/lib/dpkg/"))]
+        assert not [member.name for member in members if member.mode & 0o6000 and member.isfile()]
+        assert len(names) == len(members), "no name is there twice"
+
+    def test_the_nearest_interpreter_is_taken_and_said(self) -> None:
+        there = interpreters()
+        if not there:
+            pytest.skip("no interpreter here")
+        one, note = choose("3.99", there)
+        assert one == there[-1]
+        assert "3.99 is not on this host" in note
+
+
+@pytest.mark.docker
+class TestPackages:
+    def test_a_python_without_packages_is_ready_under_the_same_wish(
+        self, docker_engine: DockerEngine, tmp_path: Path
+    ) -> None:
+        other = next((version for version in HERE if version != "3.11"), None)
+        if other is None:
+            pytest.skip("only one interpreter here")
+        wish = BuildWish(hash="p", base=BASE, python=other, conda="dependencies: [python]")
+        built = docker_engine.build(wish, tmp_path / "log")
+        assert docker_engine.image(wish) == Image(built.reference, built.digest, built.size)
+        assert f":{other}-" in built.reference
+
+    def test_what_is_built_holds_its_packages_and_no_trace_of_the_builder(
+        self, docker_engine: DockerEngine, tmp_path: Path
+    ) -> None:
+        wish = BuildWish(hash="a" * 64, base=BASE, requirements=("six==1.16.0",), workspace="lab")
+        image = docker_engine.build(wish, tmp_path / "log")
+        assert "six==1.16.0" in image.packages
+        said = said_in(
+            docker_engine,
+            image.reference,
+            "python3 -c 'import six; print(six.__version__, six.__file__)'; ls -A /atelier /tmp; env; "
+            "find / -xdev -name 'six*.pyc' | wc -l",
+        )
+        assert said.startswith("1.16.0 /usr/")
+        assert said.endswith("1\n"), "compiled before it is used"
+        assert said.splitlines()[1:4] == ["/atelier:", "", "/tmp:"], "nothing is left where it was built"
+        assert "UV_" not in said
+        facts = docker_engine.client.inspect_image(image.reference)
+        config = facts["Config"]
+        assert config["Cmd"] == ["python3"]
+        assert not config["Entrypoint"]
+        assert {name.partition("=")[0] for name in config["Env"]} == {"PATH", "LANG"}
+        assert set(config["Labels"]) == {bases.LABEL, "atelier.environment"}
+        assert not config.get("Volumes")
+        assert "UV_" not in str(facts)
+        assert docker_engine.client.containers(all=True, filters={"name": docker_engine.install}) == []
+
+    def test_two_who_want_the_same_wait_for_one_build(self, docker_engine: DockerEngine, tmp_path: Path) -> None:
+        wish = BuildWish(hash="b" * 64, base=BASE, requirements=("six",))
+        made: list[Image] = []
+        threads = [
+            threading.Thread(target=lambda: made.append(docker_engine.build(wish, tmp_path / "log"))) for _ in range(2)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(timeout=120)
+        assert len(made) == 2
+        assert made[0].digest == made[1].digest
+        assert (tmp_path / "log").read_text().count("six==") == 1
+
+    def test_a_failing_build_names_the_line_and_a_remedy_and_leaves_nothing(
+        self, docker_engine: DockerEngine, tmp_path: Path
+    ) -> None:
+        wish = BuildWish(hash="c" * 64, base=BASE, requirements=("six==99.99",))
+        with pytest.raises(BuildFailed) as failed:
+            docker_engine.build(wish, tmp_path / "log")
+        assert "six==99.99" in str(failed.value)
+        assert "Check its name and version" in str(failed.value)
+        assert "six==99.99" in (tmp_path / "log").read_text()
+        assert docker_engine.client.containers(all=True, filters={"name": docker_engine.install}) == []
+
+    def test_an_earlier_failure_in_the_same_log_is_not_told_again(
+        self, docker_engine: DockerEngine, tmp_path: Path
+    ) -> None:
+        (tmp_path / "log").write_text("No space left on device\n")
+        with pytest.raises(BuildFailed, match="does not exist for this Python"):
+            docker_engine.build(BuildWish(hash="d" * 64, base=BASE, requirements=("six==99.99",)), tmp_path / "log")
+
+
+@pytest.mark.docker
+class TestContexts:
+    FROMS: Mapping[str, str] = {"python:3.11-slim": BASE, "mcr.example/tools:1": BASE}
+
+    def test_a_context_is_built_on_what_is_here(self, docker_engine: DockerEngine, tmp_path: Path) -> None:
+        text = (
+            "ARG TAG=3.11-slim\nFROM mcr.example/tools:1 AS tools\nRUN echo tool >/tool\n"
+            "FROM python:${TAG}\nCOPY --from=tools /tool /tool\n"
+            "COPY . /app\nRUN test ! -e /app/secret.env \\\n  && python3 -V\n"
+        )
+        folder = context(
+            docker_engine.home,
+            {"docker/Dockerfile": text, "app.py": "print(1)", "secret.env": "x", ".dockerignore": "*.env\n"},
+        )
+        wish = BuildWish(hash="e" * 64, base="", context=folder, dockerfile="docker/Dockerfile", froms=self.FROMS)
+        image = docker_engine.build(wish, tmp_path / "log")
+        assert said_in(docker_engine, image.reference, "cat /tool; python3 /app/app.py") == "tool\n1\n"
+        assert "Python 3.11" in (tmp_path / "log").read_text()
+        facts = docker_engine.client.inspect_image(image.reference)
+        assert {name.partition("=")[0] for name in facts["Config"]["Env"]} == {"PATH", "LANG"}
+
+    def test_a_step_that_fails_is_named(self, docker_engine: DockerEngine, tmp_path: Path) -> None:
+        folder = context(docker_engine.home, {"Dockerfile": "FROM python:3.11-slim\nRUN echo so far\nRUN exit 7\n"})
+        with pytest.raises(BuildFailed, match=r"exit 7.*lines above it"):
+            docker_engine.build(BuildWish(hash="f" * 64, base="", context=folder, froms=self.FROMS), tmp_path / "log")
+        assert "so far" in (tmp_path / "log").read_text()
+
+    def test_what_is_no_dockerfile_is_said(self, docker_engine: DockerEngine, tmp_path: Path) -> None:
+        folder = context(docker_engine.home, {"Dockerfile": "FROM python:3.11-slim\nRUNN x\n"})
+        with pytest.raises(BuildFailed, match=r"RUNN.*Correct the named line"):
+            docker_engine.build(BuildWish(hash="0" * 64, base="", context=folder, froms=self.FROMS), tmp_path / "log")
+
+
+class TestDockerfiles:
+    def test_images_are_found_and_stages_are_not(self) -> None:
+        text = (
+            "# FROM comment\nARG BASE=python:3.10\nFROM --platform=linux/amd64 ${BASE} AS one\nFROM one AS two\n"
+            "FROM scratch\n"
+            "COPY --from=two /a /a\nCOPY --chown=1:1 --from=busybox:1 /b /b\nCOPY --from=0 /c /c\nfrom Debian:12 as X\n"
+        )
+        assert dockerfiles.images(text) == ["python:3.10", "busybox:1", "Debian:12"]
+
+    def test_only_images_are_rewritten(self) -> None:
+        text = "FROM a:1 AS build # a:1\nRUN echo FROM a:1\nFROM build\nCOPY --from=b:2 /x /b:2\n"
+        assert dockerfiles.rewritten(text, {"a:1": "x/y:9", "b:2": "z"}) == (
+            "FROM x/y:9 AS build # a:1\nRUN echo FROM a:1\nFROM build\nCOPY --from=z /x /b:2\n"
+        )
+
+    def test_a_from_of_nothing_is_refused(self) -> None:
+        with pytest.raises(Invalid, match="names no image"):
+            dockerfiles.images("FROM ${NEVER_SET}\n")
+
+
+class TestWishes:
+    def wish(self, stage: Stage, spec: Environment, files: Mapping[str, str] | None = None) -> BuildWish:
+
+        with stage.scope() as scope:
+            if files is None:
+                row = environments.create(scope, spec)
+            else:
+                folder = stage.studio.folders.snapshot(stage.lab.id, "a" * 64)
+                for name, text in files.items():
+                    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                    (folder / name).write_text(text)
+                row = environments.create(scope, spec, context="a" * 64)
+            scope.session.flush()
+            scope.session.expunge(row)
+        return environments.wish(stage.studio, row)
+
+    def test_a_conda_file_is_told_to_pip(self, lite: Stage) -> None:
+        conda = {"dependencies": ["python=3.10", "numpy=1.26", "pip", {"pip": ["mlflow>=2", "--pre"]}]}
+        wish = self.wish(lite, Environment(name="a", image="mcr.microsoft.com/azureml/x:1", conda_file=conda))
+        assert (wish.base, wish.python) == ("atelier/python:3.10", "3.10")
+        assert wish.requirements == ("numpy==1.26.*", "mlflow>=2")
+        assert wish.pip_options == ("--pre",)
+        assert "numpy=1.26" in (wish.conda or "")
+
+    def test_the_images_of_a_context_pass_the_image_map(self, lite: Stage) -> None:
+        spec = Environment.model_validate({"name": "b", "build": {"path": ".", "dockerfile_path": "d/Dockerfile"}})
+        wish = self.wish(lite, spec, {"d/Dockerfile": "FROM mcr.microsoft.com/azureml/x:1\nFROM own:1\n"})
+        assert dict(wish.froms) == {"mcr.microsoft.com/azureml/x:1": "atelier/python:3.10", "own:1": "own:1"}
+
+    @pytest.mark.parametrize("path", ["Dockerfile", "../../../../../master.key", "/etc/passwd", "d"])
+    def test_a_dockerfile_is_read_inside_of_its_context_only(self, lite: Stage, path: str) -> None:
+        spec = Environment.model_validate({"name": "c", "build": {"path": ".", "dockerfile_path": path}})
+        with pytest.raises((BuildFailed, Invalid)):
+            self.wish(lite, spec, {"d/Dockerfile": "FROM x"})
+
+
+@pytest.mark.parametrize(
+    ("log", "line", "remedy"),
+    [
+        (
+            "a\n  × No solution found\n  ╰─▶ Because there are no versions of nope\n",
+            "no versions of nope",
+            "name and version",
+        ),
+        ("ERROR: No matching distribution found for nope==1\n", "nope==1", "name and version"),
+        ("x\nerror: command 'gcc' failed: No such file or directory\nerror: end", "'gcc'", "with a compiler"),
+        ("error: invalid peer certificate: UnknownIssuer\n", "UnknownIssuer", "SSL_CERT_FILE"),
+        ("error sending request for url (https://x): dns error", "dns error", "pip's settings"),
+        ("OSError: [Errno 28] No space left on device\nERROR: x", "Errno 28", "docker system df"),
+        ("toomanyrequests: You have reached your pull rate limit", "pull rate limit", "mirror"),
+        ("something odd\nlast words", "last words", "build log"),
+        ("", "the log is empty", "build log"),
+    ],
+)
+def test_a_log_is_read_for_the_line_that_matters(log: str, line: str, remedy: str) -> None:
+    said = diagnose(log)
+    assert line in said.line
+    assert remedy in said.remedy
+    assert said.line.strip() in str(said)
