@@ -101,4 +101,13 @@ def _end(raw: bytes, begin: int, limit: int, over: bool) -> int:
     newline = raw.rfind(b"\n", begin, most)
     if newline >= 0:
         return newline + 1
-    return most if most - begin >= limit else begin
+    return _between_characters(raw, begin, most) if most - begin >= limit else begin
+
+
+def _between_characters(raw: bytes, begin: int, end: int) -> int:
+    """At most three bytes before `end`, so that no UTF-8 character is halved."""
+    for back in range(1, min(4, end - begin)):
+        if raw[end - back] & 0xC0 != 0x80:
+            length = 1 + sum(raw[end - back] >= first for first in (0xC0, 0xE0, 0xF0))
+            return end - back if length > back else end
+    return end

@@ -109,6 +109,11 @@ class House:
         target.write_bytes(content)
         return target
 
+    def append(self, job: Job, content: bytes) -> None:
+        """To its log, as a running job does."""
+        with (self.stage.studio.folders.run(job.id) / LOG).open("ab") as log:
+            log.write(content)
+
     def end(self, job: Job) -> None:
         with self.stage.scope() as scope:
             row = scope.session.get_one(Job, job.id)
