@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from app import presence
 from app.cli import common
@@ -27,6 +27,7 @@ _CLASSES: dict[int, type[AtelierError]] = {
     502: EngineError,
     503: Unavailable,
 }
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 NOT_RUNNING = "Start one with: atelier up --detach"
 
 
@@ -37,7 +38,7 @@ class Client:
         from app.cli.wire import httpx
 
         self.url = endpoint()
-        headers = {"Authorization": f"Bearer {token()}", "User-Agent": "atelier-cli"}
+        headers = {"Authorization": f"Bearer {token(self.url)}", "User-Agent": "atelier-cli"}
         try:
             self._http = httpx.Client(base_url=f"{self.url}/api/v1", headers=headers, timeout=SECONDS, trust_env=False)
         except (httpx.InvalidURL, ValueError) as cause:
@@ -55,7 +56,7 @@ class Client:
         try:
             answer = self._http.request(method, path, **what)
         except httpx.ConnectError as cause:
-            raise Unavailable(f"No studio answers at {self.url}.", hint=NOT_RUNNING) from cause
+            raise _nobody(self.url, cause) from cause
         except httpx.HTTPError as cause:
             raise Unavailable(f"The studio at {self.url} does not answer: {type(cause).__name__}.") from cause
         if answer.status_code >= 400:
@@ -101,6 +102,13 @@ def part(text: str) -> str:
     return quote(text, safe="")
 
 
+def named(name: str, what: str = "workspace") -> str:
+    """The name itself. Raises Invalid for none, as from a script's empty variable: it would mean all of them."""
+    if not name.strip() or name in {".", ".."} or "/" in name:
+        raise Invalid(f"'{name}' is no name of a {what}.", where="--name")
+    return name
+
+
 def endpoint() -> str:
     """ATELIER_ENDPOINT, what was configured, or the studio on the home. Raises Unavailable when there is none."""
     given = os.environ.get("ATELIER_ENDPOINT") or common.configured().get("endpoint")
@@ -112,15 +120,25 @@ def endpoint() -> str:
     return str(found["url"])
 
 
-def token() -> str:
-    """ATELIER_TOKEN, or the local owner's. Raises Denied when there is none."""
+def token(url: str) -> str:
+    """ATELIER_TOKEN, or the local owner's, which is for studios of this machine. Raises Denied when there is none."""
     given = os.environ.get("ATELIER_TOKEN")
     if given:
         return given
+    if urlsplit(url).hostname not in LOOPBACK and url != common.configured().get("public_url"):
+        raise Denied(f"There is no token to sign in with at {url}.", hint="Set ATELIER_TOKEN.")
     try:
         return (common.home() / "token").read_text(encoding="utf-8").strip()
     except OSError as cause:
         raise Denied("There is no token to sign in with.", hint="Set ATELIER_TOKEN.") from cause
+
+
+def _nobody(url: str, cause: Exception) -> Unavailable:
+    if "SSL" in str(cause) or "CERTIFICATE" in str(cause):
+        return Unavailable(f"The certificate of {url} is not trusted: {cause}.", hint="Is the address right?")
+    if urlsplit(url).hostname in LOOPBACK:
+        return Unavailable(f"No studio answers at {url}.", hint=NOT_RUNNING)
+    return Unavailable(f"No studio answers at {url}.", hint="Is ATELIER_ENDPOINT right?")
 
 
 def refusal(answer: "httpx.Response") -> AtelierError:

@@ -1,10 +1,9 @@
-"""What every command takes: output, query, workspace, debug; and how answers and errors are printed."""
+"""What every command takes: output, query, workspace, debug; where the home is, and what was configured."""
 
-import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ _GLOBAL = {
     "-g": "ignored",
     "--subscription": "ignored",
 }
+_SHORT = ("-o", "-w", "-g")
 _FLAGS = {"--debug": "debug", "--only-show-errors": "quiet", "--verbose": "ignored_flag"}
 
 
@@ -42,22 +42,35 @@ class Chosen:
     def format(self) -> str:
         return self.output or ("table" if sys.stdout.isatty() and not self.query else "json")
 
+    @property
+    def is_document(self) -> bool:
+        """Somebody reads standard output with a program."""
+        return bool(self.output or self.query)
+
+    def forget(self) -> None:
+        for each in fields(self):
+            setattr(self, each.name, each.default)
+
 
 chosen = Chosen()
 
 
 def taken(tree: TyperGroup, words: Sequence[str]) -> list[str]:
-    """The words without the global options, with prefixes of long flags made whole. Raises Invalid."""
-    known = _long_flags(tree, words)
+    """The words without the global options, with prefixes of long flags made whole. Raises Invalid.
+
+    A repeatable flag takes several words at once, as in the cloud: `--set a=1 b=2`.
+    """
+    chosen.forget()
+    known = _flags_of(tree, words)
     rest: list[str] = []
     todo = list(words)
     while todo:
         word = todo.pop(0)
         if word == "--":
             return [*rest, word, *todo]
-        name, equals, value = word.partition("=")
+        name, equals, value = _split(word)
         if name.startswith("--"):
-            name = _whole(name, known)
+            name = _whole(name, known.names)
         if name in _GLOBAL:
             if not equals:
                 if not todo:
@@ -66,62 +79,16 @@ def taken(tree: TyperGroup, words: Sequence[str]) -> list[str]:
             _choose(_GLOBAL[name], value)
         elif name in _FLAGS:
             _choose(_FLAGS[name], "1")
+        elif not equals and todo and name in known.values:
+            rest += [name, todo.pop(0)]
+            while name in known.repeated and todo and "=" in todo[0] and not todo[0].startswith("-"):
+                rest += [name, todo.pop(0)]
         else:
             rest.append(f"{name}{equals}{value}")
-            if not equals and todo and name in known.get("values", ()):
-                rest.append(todo.pop(0))
     if chosen.output and chosen.output not in FORMATS:
-        raise Invalid(
-            f"{chosen.output!r} is no output format.", where="--output", hint=f"One of: {', '.join(FORMATS)}."
-        )
+        wrong, chosen.output = chosen.output, ""
+        raise Invalid(f"'{wrong}' is no output format.", where="--output", hint=f"One of: {', '.join(FORMATS)}.")
     return rest
-
-
-def show(value: Any, columns: Sequence[str] = ()) -> None:
-    """One answer on standard output; `columns` are those of a table."""
-    if chosen.query:
-        value = _queried(value)
-        columns = ()
-    kind = chosen.format
-    if kind == "none":
-        return
-    if kind in {"json", "jsonc"}:
-        text = json.dumps(value, indent=2, ensure_ascii=False)
-    elif kind == "yaml":
-        import yaml
-
-        text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True).rstrip("\n")
-        text = text.removesuffix("\n...")
-    elif kind == "tsv":
-        text = "\n".join("\t".join(row) for row in _tabbed(value))
-    else:
-        text = _table(value, columns)
-    if text:
-        print(text)
-
-
-def note(text: str) -> None:
-    """For the person at the keyboard; never on standard output."""
-    if not chosen.quiet:
-        print(text, file=sys.stderr)
-
-
-def fail(
-    message: str,
-    *,
-    code: str,
-    where: str | None = None,
-    hint: str | None = None,
-    details: Sequence[str] = (),
-) -> None:
-    """What was wrong, on standard error; as a document too where JSON was asked for."""
-    place = f"{where}: " if where else ""
-    print(f"Error: {place}{message}" + (f" {hint}" if hint else ""), file=sys.stderr)
-    for detail in list(details)[1:]:
-        print(f"       {detail}", file=sys.stderr)
-    if chosen.output in {"json", "jsonc"}:
-        told = {"code": code, "message": message, "target": where, "hint": hint, "details": list(details)}
-        print(json.dumps({"error": {key: value for key, value in told.items() if value}}, indent=2))
 
 
 def home() -> Path:
@@ -164,27 +131,44 @@ def _choose(field: str, value: str) -> None:
         setattr(chosen, field, value)
 
 
-def _long_flags(tree: TyperGroup, words: Sequence[str]) -> dict[str, set[str]]:
-    """The long flags of the command that the words name, and those that take a value."""
+@dataclass(frozen=True)
+class _Flags:
+    """Of one command: all long ones, those that take a value, and of these those that may be repeated."""
+
+    names: frozenset[str]
+    values: frozenset[str]
+    repeated: frozenset[str]
+
+
+def _flags_of(tree: TyperGroup, words: Sequence[str]) -> _Flags:
+    """Those of the command that the words name."""
     here: Any = tree
+    is_value = False
     for word in words:
-        if word.startswith("-") or not isinstance(here, TyperGroup):
-            continue
-        following = here.commands.get(word)
-        if following is None:
-            break
-        here = following
-    flags, values = set[str](), set[str]()
-    for parameter in here.params:
-        options = {*parameter.opts, *parameter.secondary_opts}
-        flags |= {option for option in options if option.startswith("--")}
-        if isinstance(parameter, TyperOption) and not parameter.is_flag and not parameter.count:
-            values |= options
-    return {"flags": flags | {"--help"}, "values": values}
+        if not is_value and not word.startswith("-") and isinstance(here, TyperGroup):
+            following = here.commands.get(word)
+            if following is None:
+                break
+            here = following
+        is_value = not is_value and word in _GLOBAL
+    options = [each for each in here.params if isinstance(each, TyperOption)]
+    valued = [each for each in options if not each.is_flag and not each.count]
+    return _Flags(
+        frozenset({"--help", *(name for each in options for name in each.opts if name.startswith("--"))}),
+        frozenset(name for each in valued for name in each.opts),
+        frozenset(name for each in valued if each.multiple for name in each.opts),
+    )
 
 
-def _whole(name: str, known: Mapping[str, set[str]]) -> str:
-    everything = {*known["flags"], *(flag for flag in (*_GLOBAL, *_FLAGS) if flag.startswith("--"))}
+def _split(word: str) -> tuple[str, str, str]:
+    """`--name=value`, and `-ojson` of the global ones."""
+    if word[:2] in _SHORT and len(word) > 2:
+        return word[:2], "=", word[2:].removeprefix("=")
+    return word.partition("=")
+
+
+def _whole(name: str, known: Set[str]) -> str:
+    everything = {*known, *(flag for flag in (*_GLOBAL, *_FLAGS) if flag.startswith("--"))}
     if name in everything:
         return name
     found = sorted(flag for flag in everything if flag.startswith(name))
@@ -192,65 +176,3 @@ def _whole(name: str, known: Mapping[str, set[str]]) -> str:
     if len(meant) > 1 and name != "--":
         raise Invalid(f"{name} could mean {', '.join(found)}.")
     return found[0] if found else name
-
-
-def _queried(value: Any) -> Any:
-    import jmespath
-    from jmespath.exceptions import JMESPathError
-
-    try:
-        return jmespath.search(chosen.query, value)
-    except JMESPathError as cause:
-        raise Invalid(f"--query is not right: {cause}") from cause
-
-
-def _tabbed(value: Any) -> list[list[str]]:
-    rows = value if isinstance(value, list) else [value]
-    return [[_cell(cell) for cell in _cells(row)] for row in rows if row is not None]
-
-
-def _cells(row: Any) -> list[Any]:
-    if isinstance(row, dict):
-        return list(row.values())
-    return row if isinstance(row, list) else [row]
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, dict | list):
-        return json.dumps(value, ensure_ascii=False)
-    return str(value).replace("\t", " ").replace("\n", " ")
-
-
-def _table(value: Any, columns: Sequence[str]) -> str:
-    if isinstance(value, list) and all(isinstance(row, dict) for row in value):
-        if not value:
-            return "Nothing here yet."
-        names = list(columns) or [key for key in value[0] if not isinstance(value[0][key], dict | list)]
-        return _aligned(
-            [[name.replace("_", " ").capitalize() for name in names], *([_at(row, n) for n in names] for row in value)]
-        )
-    if isinstance(value, dict):
-        shown = {key: each for key, each in value.items() if each not in (None, "", {}, [])}
-        return _aligned([[key, _cell(each)] for key, each in shown.items()], head=False)
-    if isinstance(value, list):
-        return "\n".join(_cell(each) for each in value)
-    return _cell(value)
-
-
-def _at(row: Mapping[str, Any], name: str) -> str:
-    here: Any = row
-    for part in name.split("."):
-        here = here.get(part) if isinstance(here, Mapping) else None
-    return _cell(here)
-
-
-def _aligned(rows: Sequence[Sequence[str]], *, head: bool = True) -> str:
-    widths = [min(60, max(len(row[index]) for row in rows)) for index in range(len(rows[0]))]
-    lines = [
-        "  ".join(cell[:width].ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
-    if not head:
-        lines = [f"{row[0].ljust(widths[0])}  {row[1]}".rstrip() for row in rows]
-    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]] if head else lines)

@@ -1,12 +1,13 @@
 """atelier config …"""
 
+import difflib
 import json
 import os
 from typing import Annotated
 
 import typer
 
-from app.cli import common
+from app.cli import common, printing
 from services.core.errors import Invalid
 
 app = typer.Typer(help="Defaults for this home, such as the workspace.", no_args_is_help=True)
@@ -35,8 +36,12 @@ def set_(values: Annotated[list[str], typer.Argument(help="key=value …")]) -> 
     config = common.configured()
     for word in values:
         key, equals, value = word.partition("=")
-        if not equals or key not in KEYS:
-            raise Invalid(f"'{word}' is not a setting.", hint=f"Known: {', '.join(KEYS)}.")
+        if not equals:
+            raise Invalid(f"'{word}' is not key=value.", hint="Write: atelier config set workspace=NAME")
+        if key not in KEYS:
+            close = difflib.get_close_matches(key, KEYS, n=1)
+            meant = f"Did you mean '{close[0]}'?" if close else f"Known: {', '.join(KEYS)}."
+            raise Invalid(f"'{key}' is not a setting.", hint=meant)
         if value:
             config[key] = value
         else:
@@ -54,4 +59,4 @@ def listed() -> None:
     """Lists what was set."""
     config = common.configured()
     rows = [{"key": key, "value": config[key], "meaning": KEYS.get(key, "")} for key in sorted(config)]
-    common.show(rows, ("key", "value", "meaning"))
+    printing.show(rows, ("key", "value", "meaning"))

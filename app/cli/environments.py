@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from app.cli import common
-from app.cli.client import Client, in_workspace, part
+from app.cli import common, printing
+from app.cli.client import Client, in_workspace, named, part
 from services.core.errors import Invalid
 
 app = typer.Typer(help="Environments: what jobs run in.", no_args_is_help=True)
@@ -24,13 +24,12 @@ def create(
     conda_file: Annotated[str, typer.Option("--conda-file", "-c", help="Conda file, with --image.")] = "",
 ) -> None:
     """Creates a version of an environment."""
-    from app.cli import upload
+    from app.cli import reading, upload
     from services.specs import local, source
 
     client = Client()
     if file:
-        written = source.load_file(Path(file))
-        base = Path(file).parent
+        written, base = reading.source(file)
     else:
         if not image:
             raise Invalid("An environment needs a --file or an --image.")
@@ -41,7 +40,7 @@ def create(
     body = {"spec": {**spec.model_dump(mode="json", by_alias=True, exclude_none=True), **changed}}
     if context is not None:
         body["context"] = upload.send(client, context, "context", ignore=False).id  # type: ignore[assignment]
-    common.show(client.ask("POST", in_workspace("/environments"), json=body))
+    printing.show(client.ask("POST", in_workspace("/environments"), json=body))
 
 
 @app.command("list")
@@ -51,10 +50,10 @@ def listed(
 ) -> None:
     """Lists environments, or the versions of one."""
     if name:
-        common.show(Client().all(in_workspace(f"/environments/{part(name)}/versions")), COLUMNS)
+        printing.show(Client().all(_path(name)), COLUMNS)
         return
     asked = {"include_archived": include_archived}
-    common.show(Client().all(in_workspace("/environments"), params=asked), COLUMNS)
+    printing.show(Client().all(in_workspace("/environments"), params=asked), COLUMNS)
 
 
 @app.command()
@@ -64,19 +63,19 @@ def show(
     label: Annotated[str, typer.Option("--label", "-l", help="A label, such as latest.")] = "",
 ) -> None:
     """Shows one version."""
-    common.show(Client().ask("GET", in_workspace(f"/environments/{part(name)}/versions/{part(label or version)}")))
+    printing.show(Client().ask("GET", _path(name, label or version)))
 
 
 @app.command()
 def archive(name: Name, version: Version) -> None:
     """Hides a version from lists."""
-    Client().ask("POST", in_workspace(f"/environments/{part(name)}/versions/{part(version)}/archive"))
+    Client().ask("POST", f"{_path(name, version)}/archive")
 
 
 @app.command()
 def restore(name: Name, version: Version) -> None:
     """Shows an archived version again."""
-    Client().ask("POST", in_workspace(f"/environments/{part(name)}/versions/{part(version)}/restore"))
+    Client().ask("POST", f"{_path(name, version)}/restore")
 
 
 @app.command()
@@ -87,8 +86,13 @@ def bootstrap() -> None:
 
     studio = Studio(Settings(home=common.home()))
     engine = DockerEngine(install=studio.install, home=studio.folders.home)
-    made = engine.images.bootstrap(common.note)
-    common.show(
+    made = engine.images.bootstrap(printing.note)
+    printing.show(
         [{"image": one.reference, "size_mb": one.size >> 20, "digest": one.digest} for one in made],
         ("image", "size_mb", "digest"),
     )
+
+
+def _path(name: str, version: str | None = None) -> str:
+    path = in_workspace(f"/environments/{part(named(name, 'environment'))}/versions")
+    return path if version is None else f"{path}/{part(named(version, 'version'))}"

@@ -1,14 +1,12 @@
 """atelier job …"""
 
-import sys
-import time
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
 import typer
 
-from app.cli import common
-from app.cli.client import Client, in_workspace, part
+from app.cli import common, following, printing
+from app.cli.client import Client, in_workspace, named, part
 from app.cli.workspaces import pairs
 from services.core.errors import Invalid
 
@@ -23,8 +21,6 @@ COLUMNS = (
     "creation_context.created_by",
 )
 Name = Annotated[str, typer.Option("--name", "-n", help="Name of the job.")]
-ENDED = ("Completed", "Failed", "Canceled")
-POLL_SECONDS = 0.25
 
 
 @app.command()
@@ -43,15 +39,15 @@ def create(
     client = Client()
     job = submission.submitted(client, file, set_ or [], name)
     for warning in job.pop("warnings", []):
-        common.note(f"Note: {warning}")
+        printing.note(f"Note: {warning}")
     if web:
-        typer.launch(job["services"]["Studio"]["endpoint"])
+        _opened(job)
     if not stream:
-        common.show(job)
+        printing.show(job)
         return
-    ended = _followed(client, job, aside=bool(common.chosen.output))
-    if common.chosen.output:
-        common.show(ended)
+    ended = following.followed(client, job, aside=common.chosen.is_document)
+    if common.chosen.is_document:
+        printing.show(ended)
     _leave_by(ended)
 
 
@@ -60,8 +56,8 @@ def show(name: Name, web: Annotated[bool, typer.Option("--web", help="Open it in
     """Shows one job."""
     job = Client().ask("GET", _path(name))
     if web:
-        typer.launch(job["services"]["Studio"]["endpoint"])
-    common.show(job)
+        _opened(job)
+    printing.show(job)
 
 
 @app.command("list")
@@ -80,27 +76,27 @@ def listed(
         "include_archived": include_archived,
         "limit": min(max_results, 200) or 200,
     }
-    common.show(Client().all(in_workspace("/jobs"), params=asked, most=max_results), COLUMNS)
+    printing.show(Client().all(in_workspace("/jobs"), params=asked, most=max_results), COLUMNS)
 
 
 @app.command()
 def stream(name: Name) -> None:
     """Follows the log of a job; exits with 1 when the job failed."""
     client = Client()
-    _leave_by(_followed(client, client.ask("GET", _path(name)), aside=False))
+    _leave_by(following.followed(client, client.ask("GET", _path(name)), aside=False))
 
 
 @app.command()
 def metrics(name: Name) -> None:
     """Shows the metrics that a job has logged: last, least and greatest value of each."""
     found = Client().ask("GET", _path(name, "/metrics"))["metrics"]
-    common.show([{"metric": key, **each} for key, each in found.items()], METRIC_COLUMNS)
+    printing.show([{"metric": key, **each} for key, each in found.items()], METRIC_COLUMNS)
 
 
 @app.command()
 def cancel(name: Name) -> None:
     """Stops a job: TERM, then KILL."""
-    common.show(Client().ask("POST", _path(name, "/cancel")))
+    printing.show(Client().ask("POST", _path(name, "/cancel")))
 
 
 @app.command()
@@ -119,7 +115,7 @@ def download(
         count += _saved(client, _path(name, "/files"), download_path / "artifacts")
     for each in outputs:
         count += _saved(client, _path(name, f"/outputs/{part(each)}/files"), download_path / "named-outputs" / each)
-    common.note(f"{count} {'file' if count == 1 else 'files'} in {download_path.resolve()}")
+    printing.note(f"{count} {'file' if count == 1 else 'files'} in {download_path.resolve()}")
 
 
 @app.command()
@@ -154,68 +150,37 @@ def update(
     if tags:
         change["tags"] = pairs(tags)
     if set_:
-        from services.specs import overrides
+        from services.specs import fields, overrides
 
         current = client.ask("GET", _path(name))
         change = overrides.apply({"tags": current["tags"], **change}, set_)
-    common.show(client.ask("PATCH", _path(name), json=change))
+        change["tags"] = {key: fields.text_of(value) for key, value in change["tags"].items()}
+    printing.show(client.ask("PATCH", _path(name), json=change))
 
 
 @app.command()
 def delete(name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
     """Deletes an ended job with its files."""
     if not yes:
-        typer.confirm(f"Delete job '{name}' with its files?", abort=True, err=True)
+        printing.confirm(f"Delete job '{name}' with its files?")
     Client().ask("DELETE", _path(name))
 
 
+def _opened(job: dict[str, Any]) -> None:
+    """In the browser of this machine; the link is said for machines without one."""
+    link = job["services"]["Studio"]["endpoint"]
+    printing.note(f"Web View: {link}")
+    typer.launch(link)
+
+
 def _path(name: str, rest: str = "") -> str:
-    return in_workspace(f"/jobs/{part(name)}{rest}")
-
-
-def _followed(client: Client, job: dict[str, Any], *, aside: bool) -> dict[str, Any]:
-    """Prints the log as it is written; with `aside` on standard error, so that standard output is a document."""
-    out = sys.stderr if aside else sys.stdout
-    print(f"RunId: {job['name']}\nWeb View: {job['services']['Studio']['endpoint']}\n", file=out, flush=True)
-    offset, status = 0, ""
-    try:
-        while True:
-            answer = client.answer("GET", _path(job["name"], "/log"), params={"offset": offset})
-            if answer.content:
-                out.buffer.write(answer.content)
-                out.buffer.flush()
-            offset = int(answer.headers["X-Log-Offset"])
-            if answer.headers["X-Log-End"] == "true":
-                break
-            if not answer.content:
-                status = _said(client, job["name"], status, silent=offset > 0)
-                time.sleep(POLL_SECONDS)
-    except KeyboardInterrupt:
-        common.note(f"\nThe job goes on. 'atelier job cancel -n {job['name']}' stops it.")
-        raise
-    ended: dict[str, Any] = client.ask("GET", _path(job["name"]))
-    print(f"\nExecution Summary\n=================\nRunId: {ended['name']}\nStatus: {ended['status']}", file=out)
-    if ended["warning"]:
-        print(f"Warning: {ended['warning']}", file=out)
-    out.flush()
-    return ended
-
-
-def _said(client: Client, name: str, before: str, *, silent: bool) -> str:
-    """While nothing is printed yet: what the job waits for, each reason once."""
-    if silent:
-        return before
-    job = client.ask("GET", _path(name))
-    now = f"{job['status']}: {job['reason']}" if job["reason"] else str(job["status"])
-    if now != before and job["status"] not in ENDED:
-        common.note(now)
-    return now
+    return in_workspace(f"/jobs/{part(named(name, 'job'))}{rest}")
 
 
 def _leave_by(job: dict[str, Any]) -> None:
     if job["status"] == "Completed":
         return
-    common.note(f"Error: the job is {job['status']}: {job['message'] or job['reason']}")
+    printing.note(f"Error: the job is {job['status']}: {job['message'] or job['reason']}")
     raise typer.Exit(1)
 
 

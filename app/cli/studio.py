@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app import presence
-from app.cli import common
+from app.cli import common, printing
 from services.core.errors import Conflict, EngineError, Unavailable
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def down(home: Home = None) -> None:
     folder = _folder(home)
     found = presence.running(folder)
     if not found:
-        common.note(f"No studio runs on {folder}.")
+        printing.note(f"No studio runs on {folder}.")
         return
     os.kill(int(found["pid"]), signal.SIGTERM)
     if not _until(lambda: not presence.running(folder), DOWN_SECONDS):
@@ -67,7 +67,7 @@ def down(home: Home = None) -> None:
             f"The studio (process {found['pid']}) did not stop in {DOWN_SECONDS:.0f} s.",
             hint=f"Look at {folder / 'logs'}.",
         )
-    common.note("Stopped. Jobs that run go on; the next start finds them.")
+    printing.note("Stopped. Jobs that run go on; the next start finds them.")
 
 
 def status(home: Home = None) -> None:
@@ -75,11 +75,11 @@ def status(home: Home = None) -> None:
     folder = _folder(home)
     found = presence.running(folder)
     if not found:
-        common.show({"status": "not running", "home": str(folder)})
-        common.note("Start one with: atelier up --detach")
+        printing.show({"status": "not running", "home": str(folder)})
+        printing.note("Start one with: atelier up --detach")
         raise typer.Exit(1)
     ready = _readiness(str(found["url"]))
-    common.show(
+    printing.show(
         {
             "status": ready.pop("status", "starting"),
             "url": found["url"],
@@ -100,7 +100,7 @@ def doctor(home: Home = None) -> None:
         {"check": each.check, "state": each.state, "found": each.found, "remedy": each.remedy}
         for each in checkup.all_of(_settings(home))
     ]
-    common.show(rows, ("check", "state", "found", "remedy"))
+    printing.show(rows, ("check", "state", "found", "remedy"))
     if any(row["state"] == "problem" for row in rows):
         raise typer.Exit(1)
 
@@ -111,7 +111,7 @@ def upgrade(home: Home = None) -> None:
     from services.store import migrate
 
     with _opened(home) as studio:
-        common.show({"revision": migrate.upgrade(studio.database)})
+        printing.show({"revision": migrate.upgrade(studio.database)})
 
 
 @database.command("check")
@@ -121,7 +121,7 @@ def check(home: Home = None) -> None:
 
     with _opened(home) as studio:
         problems = migrate.check(studio.database)
-    common.show({"status": "ok" if not problems else "problem", "problems": problems})
+    printing.show({"status": "ok" if not problems else "problem", "problems": problems})
     if problems:
         raise typer.Exit(1)
 
@@ -140,7 +140,7 @@ def backup(
         if path.exists():
             raise Conflict(f"'{path}' exists already.")
         made = migrate.backup(studio.database, path)
-    common.show({"path": str(made.resolve()), "size": made.stat().st_size})
+    printing.show({"path": str(made.resolve()), "size": made.stat().st_size})
 
 
 def _folder(home: Path | None) -> Path:
@@ -206,7 +206,7 @@ def _detached(settings: "Settings", *, no_browser: bool) -> None:
         raise EngineError("The studio did not start.", hint=f"{log} says why.")
     studio = Studio(settings)
     link = f"{settings.local_url}/auth/sign-in?token={sessions.issue_sign_in(studio)}"
-    common.note(_how_jobs_run(studio))
+    printing.note(_how_jobs_run(studio))
     studio.close()
     _announced(settings.local_url, link, no_browser=no_browser)
 
@@ -224,7 +224,7 @@ def _told_when_ready(settings: "Settings") -> None:
 
     if _until(lambda: _is_ready(settings), READY_SECONDS):
         studio = Studio(settings)
-        common.note(f"Ready. {_how_jobs_run(studio)}")
+        printing.note(f"Ready. {_how_jobs_run(studio)}")
         studio.close()
 
 

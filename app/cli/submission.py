@@ -1,15 +1,13 @@
 """From a YAML file on this machine to a job in the studio: read, checked, its files sent, submitted."""
 
 import secrets
-import sys
 from pathlib import Path
 from typing import Any
 
-from app.cli import upload
+from app.cli import reading, upload
 from app.cli.client import Client, in_workspace
-from services.core.errors import Invalid
 from services.engines import git
-from services.specs import local, overrides, source
+from services.specs import local, overrides
 from services.specs.local import LocalJob
 
 
@@ -36,13 +34,7 @@ def submitted(client: Client, file: str, settings: list[str], name: str) -> dict
 
 
 def _read(file: str, settings: list[str], name: str) -> LocalJob:
-    if file == "-":
-        written, base = source.load(sys.stdin.buffer.read(), file="<stdin>"), Path.cwd()
-    else:
-        path = Path(file)
-        if path.is_dir():
-            raise Invalid(f"'{file}' is a folder; name the YAML file.", where="--file")
-        written, base = source.load_file(path), path.parent
+    written, base = reading.source(file)
     value = overrides.apply(dict(written.value), settings)
     if name:
         value["name"] = name

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from app.cli import common
+from app.cli import common, printing
 from app.cli.client import Client, in_workspace
 from services.core.errors import Conflict
 from services.specs.code import Manifest, manifest
@@ -18,7 +18,7 @@ def send(client: Client, root: Path, kind: str, *, ignore: bool = True, what: st
     """Uploads a folder or a file; its id names what is now in the studio."""
     found = manifest(root, ignore=ignore) if kind != "data" else manifest(root, ignore=False, size=1 << 40)
     for path, reason in found.refused:
-        common.note(f"Left out: {path} {reason}")
+        printing.note(f"Left out: {path} {reason}")
     for _ in range(ATTEMPTS):
         entries = [
             {"path": each.path, "size": each.size, "sha256": each.sha256, "executable": each.executable}

@@ -4,19 +4,41 @@ from typing import Annotated
 
 import typer
 
-from app.cli import common
-from app.cli.client import Client, part
-from services.core.errors import Invalid
+from app.cli import common, printing
+from app.cli.client import Client, named, part
+from services.core.errors import Invalid, NotFound
 
+# In the cloud's files; there is nothing of the kind here.
+CLOUD_ONLY = frozenset(
+    {
+        "$schema",
+        "type",
+        "location",
+        "hbi_workspace",
+        "storage_account",
+        "container_registry",
+        "key_vault",
+        "application_insights",
+        "identity",
+        "public_network_access",
+        "image_build_compute",
+        "managed_network",
+        "customer_managed_key",
+        "primary_user_assigned_identity",
+        "workspace_hub",
+        "system_datastores_auth_mode",
+        "allow_roleassignment_on_rg",
+    }
+)
 app = typer.Typer(help="Workspaces: the place where a group works.", no_args_is_help=True)
 COLUMNS = ("name", "display_name", "description", "created_by", "created_at")
-Name = Annotated[str, typer.Option("--name", "-n", help="Name of the workspace.")]
+Name = Annotated[str | None, typer.Option("--name", "-n", help="Name of the workspace.")]
 Tags = Annotated[list[str] | None, typer.Option("--tags", "--tag", help="key=value; may be repeated.")]
 
 
 @app.command()
 def create(
-    name: Name = "",
+    name: Name = None,
     display_name: Annotated[str, typer.Option(help="Shown instead of the name.")] = "",
     description: Annotated[str, typer.Option(help="What the workspace is for.")] = "",
     tags: Tags = None,
@@ -25,16 +47,11 @@ def create(
     """Creates a workspace; a name is enough."""
     body: dict[str, object] = {}
     if file:
-        from pathlib import Path
-
-        from services.specs.source import load_file
-
-        known = {"name", "display_name", "description", "tags", "resource_group"}
-        body = {key: value for key, value in load_file(Path(file)).value.items() if key in known}
+        body = _read(file)
     given = {"name": name or common.chosen.workspace, "display_name": display_name, "description": description}
     body |= {key: value for key, value in given.items() if value}
     body |= {"tags": pairs(tags)} if tags else {}
-    common.show(Client().ask("POST", "/workspaces", json=body))
+    printing.show(Client().ask("POST", "/workspaces", json=body))
 
 
 @app.command("list")
@@ -42,18 +59,18 @@ def listed(
     deleted: Annotated[bool, typer.Option("--deleted", help="Those that can still be recovered.")] = False,
 ) -> None:
     """Lists the workspaces that you can open."""
-    common.show(Client().all("/workspaces", params={"deleted": deleted}), COLUMNS)
+    printing.show(Client().all("/workspaces", params={"deleted": deleted}), COLUMNS)
 
 
 @app.command()
-def show(name: Name = "") -> None:
+def show(name: Name = None) -> None:
     """Shows one workspace."""
-    common.show(Client().ask("GET", f"/workspaces/{part(_named(name))}"))
+    printing.show(Client().ask("GET", f"/workspaces/{part(_named(name))}"))
 
 
 @app.command()
 def update(
-    name: Name = "",
+    name: Name = None,
     display_name: Annotated[str | None, typer.Option(help="Shown instead of the name.")] = None,
     description: Annotated[str | None, typer.Option(help="What the workspace is for.")] = None,
     tags: Tags = None,
@@ -66,25 +83,27 @@ def update(
         change["description"] = description
     if tags:
         change["tags"] = pairs(tags)
-    common.show(Client().ask("PATCH", f"/workspaces/{part(_named(name))}", json=change))
+    printing.show(Client().ask("PATCH", f"/workspaces/{part(_named(name))}", json=change))
 
 
 @app.command()
 def delete(
-    name: Name = "",
+    name: Name = None,
     purge: Annotated[
         bool, typer.Option("--purge", "--permanently-delete", help="For good, with all it holds.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Deletes a workspace; it can be recovered for 14 days, unless it is purged."""
+    if name is None and not common.chosen.workspace:
+        raise Invalid("Which workspace?", hint="Name it with --name; the default one is never taken for this.")
     name = _named(name)
     if not yes:
-        typer.confirm(f"Delete workspace '{name}'{' for good' if purge else ''}?", abort=True, err=True)
+        printing.confirm(f"Delete workspace '{name}'{' for good' if purge else ''}?")
     client = Client()
     try:
         client.ask("DELETE", f"/workspaces/{part(name)}")
-    except Exception:
+    except NotFound:  # deleted before: it is still there to be purged
         if not purge:
             raise
     if purge:
@@ -92,9 +111,9 @@ def delete(
 
 
 @app.command()
-def recover(name: Name = "") -> None:
+def recover(name: Name = None) -> None:
     """Brings a deleted workspace back."""
-    common.show(Client().ask("POST", f"/workspaces/{part(_named(name))}/recover"))
+    printing.show(Client().ask("POST", f"/workspaces/{part(_named(name))}/recover"))
 
 
 def pairs(words: list[str]) -> dict[str, str]:
@@ -108,5 +127,18 @@ def pairs(words: list[str]) -> dict[str, str]:
     return found
 
 
-def _named(name: str) -> str:
-    return name or common.workspace()
+def _named(name: str | None) -> str:
+    return common.workspace() if name is None else named(name)
+
+
+def _read(file: str) -> dict[str, object]:
+    """The file's fields; those that only the cloud has are said and left out. Raises Invalid."""
+    from app.cli import reading
+    from services.specs.problems import checked
+    from services.specs.workspaces import Workspace
+
+    written, _ = reading.source(file)
+    value = {key: each for key, each in written.value.items() if key not in CLOUD_ONLY}
+    if aside := sorted(written.value.keys() - value.keys() - {"$schema"}):
+        printing.note(f"Note: only the cloud has {', '.join(aside)}.")
+    return checked(Workspace, value, written).model_dump(exclude_defaults=True)

@@ -1,5 +1,6 @@
 """`--set a.b.c=value`: changes what a file says before it is checked."""
 
+import re
 from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
@@ -16,7 +17,7 @@ def apply(value: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
     changed = deepcopy(value)
     for setting in settings:
         path, equals, text = setting.partition("=")
-        parts = path.split(".")
+        parts = re.sub(r"\[(\d+)\]", r".\1", path).split(".")
         if not equals or not all(part.strip() for part in parts):
             raise Invalid(f"'{setting[:120]}' is not a setting.", where="--set", hint="Write --set name.name=value.")
         _put(changed, parts, scalar(text), setting)
