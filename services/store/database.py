@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, exc, text
 from sqlalchemy.pool import QueuePool
 from sqlmodel import Session
 
-from services.core.errors import Unavailable
+from services.core.errors import Conflict, Unavailable
 
 CHANNEL = "atelier"
 BUSY_SECONDS = 10
@@ -37,7 +37,8 @@ class Database:
         """One transaction: commits on the way out, rolls back on any raise.
 
         Writers take SQLite's lock at once (a deferred one could fail half-way); readers never block and
-        cannot write. Raises Unavailable when the database is locked, full or gone.
+        cannot write. Raises Unavailable when the database is locked, full or gone, Conflict when another was
+        first with the same name.
         """
         try:
             with self.engine.connect() as connection:
@@ -57,6 +58,10 @@ class Database:
                         raise
         except exc.OperationalError as cause:
             raise Unavailable(_explained(cause), hint="Try again in a moment.") from cause
+        except exc.IntegrityError as cause:
+            if "unique" not in str(cause.orig).lower():
+                raise
+            raise Conflict("Somebody made the same at the same moment.", hint="Look again, then try again.") from cause
 
     def watch(self) -> "Watch":
         return Watch(self)
