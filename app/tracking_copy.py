@@ -1,7 +1,6 @@
 """The copy of what MLflow has acknowledged: runs, points, parameters and tags go on to the tee, experiments to rows."""
 
 import logging
-import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -149,22 +148,24 @@ def points_of(call: str, body: Mapping[str, Any]) -> list[Point]:
 def _point(metric: Mapping[str, Any]) -> Point:
     """MLflow writes NaN and infinities as words."""
     try:
-        key, value = str(metric["key"]), float(metric["value"])
+        key, value = metric["key"], float(metric["value"])
     except (KeyError, TypeError, ValueError) as cause:
         raise Invalid("A metric has a key, and a value that is a number.", where="metrics") from cause
-    return Point(key, value, _integer(metric, "timestamp"), _integer(metric, "step"))
+    time, step = metric.get("timestamp"), metric.get("step")
+    if type(time) is not int or not -LARGEST <= time <= LARGEST:
+        time = _integer(time, "timestamp")
+    if type(step) is not int or not -LARGEST <= step <= LARGEST:
+        step = _integer(step, "step")
+    return Point(key, value, time, step)
 
 
-def _integer(metric: Mapping[str, Any], field: str) -> int:
-    given = metric.get(field)
-    if type(given) is not int:
-        try:
-            given = 0 if given is None else int(given) if isinstance(given, str) else operator.index(given)
-        except (TypeError, ValueError) as cause:
-            raise Invalid(f"'{str(given)[:40]}' is not a whole number.", where=field) from cause
-    if not -LARGEST - 1 <= given <= LARGEST or isinstance(metric.get(field), bool):
-        raise Invalid(f"'{str(metric.get(field))[:40]}' is not a whole number of at most {LARGEST}.", where=field)
-    return given
+def _integer(given: Any, field: str) -> int:
+    """For what is not plainly one: absent is 0, and a string of digits counts (as it does for MLflow)."""
+    if given is None:
+        return 0
+    if isinstance(given, str) and given.removeprefix("-").isdecimal() and -LARGEST <= int(given) <= LARGEST:
+        return int(given)
+    raise Invalid(f"'{str(given)[:40]}' is not a whole number of at most {LARGEST}.", where=field)
 
 
 def _pairs(given: Any) -> dict[str, str]:

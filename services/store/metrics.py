@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, Column, Float, Index, delete, text, update
 from sqlmodel import Field, Session, SQLModel, col, select
@@ -87,8 +87,7 @@ class Tag(SQLModel, table=True):
     value: str
 
 
-@dataclass(frozen=True)
-class Point:
+class Point(NamedTuple):
     """One logged value. `time` is in milliseconds."""
 
     key: str
