@@ -11,7 +11,7 @@ import pytest
 
 from app.worker import Worker, engine_for
 from services import artifacts, datastores, environments, jobs, logs, uploads
-from services.engines.containers import INSTALL
+from services.engines.containers import INSTALL, Container
 from services.engines.docker import DockerEngine
 from services.engines.tracking import FakeTracking
 from services.specs.code import Entry
@@ -89,7 +89,7 @@ def test_a_hello_leaves_its_log_its_files_and_nothing_on_the_engine(bench: Bench
     assert bench.read(job.name, "outputs/a.txt") == b"kept\n"
     assert {"outputs/a.txt", "logs/x/b", "user_logs/std_log.txt"} <= set(bench.files(job.name))
     eventually(lambda: not bench.engine.found({"atelier.kind": "job"}), "the container is removed")
-    assert not bench.stage.studio.folders.run(job.id).exists()
+    eventually(lambda: not bench.stage.studio.folders.run(job.id).exists(), "its folder is removed")
     volumes = bench.engine.client.volumes(filters={"label": f"{INSTALL}={bench.stage.studio.install}"})  # type: ignore[attr-defined]
     assert not volumes["Volumes"]
 
@@ -356,6 +356,46 @@ def test_a_holder_that_somebody_removed_is_made_again(bench: Bench) -> None:
     [holder] = client.containers(filters=mine)
     client.remove_container(holder["Id"], force=True)
     assert bench.until(bench.submit("exit 0")).status == "Completed"
+
+
+@pytest.mark.parametrize("harm", ["stop", "remove"])
+def test_a_holder_that_goes_between_create_and_start_costs_nothing(bench: Bench, harm: str) -> None:
+    client, create, harmed = bench.engine.client, bench.engine.create, []  # type: ignore[attr-defined]
+
+    def unlucky(wish: Container) -> str:
+        made = create(wish)
+        if not harmed:
+            [holder] = client.containers(
+                filters={"label": [f"{INSTALL}={bench.engine.install}", "atelier.kind=holder"]}
+            )
+            client.stop(holder["Id"], timeout=0) if harm == "stop" else client.remove_container(
+                holder["Id"], force=True
+            )
+            harmed.append(holder["Id"])
+        return made
+
+    bench.engine.create = unlucky  # type: ignore[method-assign]
+    job = bench.until(bench.submit("echo once"))
+    assert (job.status, bench.log(job.name)) == ("Completed", "once\n"), job.message
+    assert harmed
+
+
+@pytest.mark.parametrize("profile", ["standard", "strict"])
+def test_a_job_without_rights_can_still_do_its_work(bench: Bench, profile: str) -> None:
+    bench.stage.studio.settings.profile = profile  # type: ignore[assignment]
+    snapshot = bench.code({"src/train.py": b"print('trained')", "notes.txt": b"old"})
+    command = (
+        "id -u; python3 src/train.py; echo new >>notes.txt; cat notes.txt; mkdir made; echo 1 >outputs/a; "
+        "echo 2 >logs/b; echo 3 >${{outputs.plain}}/c; echo 4 >${{outputs.late}}/d"
+    )
+    job = bench.until(bench.submit_with(snapshot, command, outputs={"plain": {}, "late": {"mode": "upload"}}))
+    assert job.status == "Completed", job.message + bench.log(job.name)
+    user, *rest = bench.log(job.name).splitlines()
+    assert user != "0"
+    assert rest == ["trained", "oldnew"]
+    assert bench.read(job.name, "outputs/a") == b"1\n"
+    assert bench.store(f"azureml/{job.name}/plain/c").read_text() == "3\n"
+    assert bench.store(f"azureml/{job.name}/late/d").read_text() == "4\n"
 
 
 def test_a_wanted_package_is_there_and_built_once(bench: Bench) -> None:

@@ -26,7 +26,7 @@ from services.engines.containers import (
     Sample,
     WorkingCopy,
 )
-from services.engines.docker import hardening, working_copies
+from services.engines.docker import hardening, ownership, working_copies
 from services.engines.docker.connection import QUIET, connect, listening, translated, translating
 from services.engines.docker.images import Images
 from services.engines.docker.networks import Networks
@@ -220,8 +220,11 @@ class DockerEngine:
         labels = {INSTALL: self.install, **wish.labels}
         roots = self._allowed()
         mounts = [entry for mount in wish.mounts for entry in self._mounts(wish, mount, roots)]
+        owner = ownership.heir(hardening.user(wish))
+        if owner is not None:
+            self._hand_over(wish, owner)
         if wish.code is not None:
-            mounts.insert(0, working_copies.mount(self.client, wish.code, f"{wish.name}-code", labels))
+            mounts.insert(0, working_copies.mount(self.client, wish.code, f"{wish.name}-code", labels, owner))
             mounts += [
                 types.Mount(
                     type="bind", source=str(hardening.checked_source(path, roots)), target=f"{wish.code.target}/{link}"
@@ -241,6 +244,15 @@ class DockerEngine:
             host_config=self.client.create_host_config(**config),
         )
         return str(made["Id"])
+
+    def _hand_over(self, wish: Container, owner: tuple[int, int]) -> None:
+        """The run's own files wholly; of a datastore only the folder that is written to."""
+        links = wish.code.links.values() if wish.code else ()
+        shown = [(mount.source.resolve(), mount.read_only) for mount in wish.mounts]
+        for source, read_only in [*shown, *((path.resolve(), False) for path in links)]:
+            is_private = self.home / "runs" in source.parents
+            if is_private or not read_only:
+                ownership.hand_over(source, owner, deep=is_private)
 
     def _mounts(self, wish: Container, mount: Mount, roots: Sequence[Path]) -> list[types.Mount]:
         source = hardening.checked_source(mount.source, roots)

@@ -11,24 +11,29 @@ from docker import errors
 from docker.types import Mount
 
 from services.engines.containers import WorkingCopy
+from services.engines.docker import ownership
 from services.engines.docker.connection import APIClient
 
 _OVERLAY = 0x794C7630
 
 
-def mount(client: APIClient, code: WorkingCopy, name: str, labels: dict[str, str]) -> Mount:
+def mount(
+    client: APIClient, code: WorkingCopy, name: str, labels: dict[str, str], owner: tuple[int, int] | None = None
+) -> Mount:
     """How the container gets its copy: the folder itself when there is no snapshot, else an overlay volume.
 
-    Falls back to copying where overlays cannot be stacked (the home itself lies on one) or spelt.
+    Falls back to copying where overlays cannot be stacked (the home itself lies on one) or spelt, and where the
+    copy gets another `owner` than the snapshot: an overlay shows the snapshot's.
     """
     upper = code.changes / "upper"
     upper.mkdir(parents=True, exist_ok=True)
     for link in code.links:
         (upper / link).mkdir(exist_ok=True)
-    if code.snapshot is None:
-        return Mount(type="bind", source=str(upper), target=code.target)
-    if not _can_stack(code.snapshot, code.changes):
-        copy(code.snapshot, upper)
+    if code.snapshot is None or owner is not None or not _can_stack(code.snapshot, code.changes):
+        if code.snapshot is not None:
+            copy(code.snapshot, upper)
+        if owner is not None:
+            ownership.hand_over(upper, owner, deep=True)
         return Mount(type="bind", source=str(upper), target=code.target)
     work = code.changes / "work"
     work.mkdir(exist_ok=True)
