@@ -21,6 +21,15 @@ _STARTS = (
     ("mount", "A folder could not be mounted."),
     ("port is already allocated", "A port is taken."),
 )
+# What shells, Python, Java and libc say when a process or thread could not be started.
+_TOO_MANY = (
+    "Cannot fork",
+    "fork: Resource temporarily unavailable",
+    "can't start new thread",
+    "BlockingIOError: [Errno 11]",
+    "unable to create native thread",
+    "pthread_create failed",
+)
 
 
 @dataclass(frozen=True)
@@ -112,4 +121,6 @@ def _user_error(code: int | None, tail: Sequence[str]) -> str:
     said = f"The command ended with exit code {code}."
     hints = {126: " 126 means: found, but may not be executed.", 127: " 127 means: a command was not found."}
     said += hints.get(code or 0, "")
+    if any(sign in line for line in tail for sign in _TOO_MANY):
+        said += " It seems to have started too many processes or threads at once; their number is limited."
     return f"{said}\n" + "\n".join(tail) if tail else said

@@ -236,12 +236,9 @@ def _forget_images(rig: Rig) -> None:
 
 def _half_made(rig: Rig) -> list[str]:
     """What a build needs only while it goes on."""
-    known = {"artifacts", "history.db", "locks", "logs", "processes.log", "runs", "runtime", "token", "workspaces"}
-    names = {
-        path.name for path in rig.home.iterdir() if not path.name.startswith(("atelier.db", "history.db", "base-"))
-    }
-    scratch = rig.home / "scratch"
-    return [*sorted(names - known - {"scratch"}), *(path.name for path in scratch.glob("*"))]
+    known = {"artifacts", "locks", "logs", "runs", "runtime", "scratch", "workspaces"}
+    folders = {path.name for path in rig.home.iterdir() if path.is_dir()} - known
+    return [*sorted(folders), *(path.name for path in (rig.home / "scratch").glob("*"))]
 
 
 def _tags(rig: Rig) -> list[str]:

@@ -108,7 +108,7 @@ class Rig:
             row = self.job(name)
             if str(row.status) in wanted and (row.status not in TERMINAL or row.collected_at):
                 return row
-            assert row.status not in TERMINAL or statuses == (), f"{name} is {row.status}: {row.reason} {row.message}"
+            assert row.status not in TERMINAL or not statuses, f"{name} is {row.status}: {row.reason} {row.message}"
             assert time.monotonic() < deadline, f"{name} is {row.status}: {row.reason} {row.message}\n{self.said()}"
             time.sleep(0.05)
 
@@ -144,11 +144,16 @@ class Rig:
         process.send_signal(signal.SIGTERM)
         process.wait(30)
 
-    def close(self) -> None:
+    def end(self) -> None:
+        """No process of this studio goes on."""
         for process in self.processes:
             if process.poll() is None:
                 process.kill()
                 process.wait()
+        self.processes.clear()
+
+    def close(self) -> None:
+        self.end()
         self.stage.studio.close()
 
     def faults(self, name: str, *, lines: int = 10, status: str = "Completed") -> list[str]:

@@ -10,7 +10,10 @@ pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 @pytest.mark.parametrize("cycle", SUITE, ids=str)
 def test_a_crash_loses_nothing_and_repeats_nothing(rig: Rig, cycle: Cycle) -> None:
-    assert cycle.run(rig).faults == []
+    try:
+        assert cycle.run(rig).faults == []
+    finally:
+        rig.end()
 
 
 def test_the_suite_has_forty_cycles_and_every_row_of_the_matrix() -> None:
