@@ -1,5 +1,7 @@
 """atelier up | down | status | doctor | db …: the studio on this machine."""
 
+import http.client
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
@@ -70,7 +73,10 @@ def down(home: Home = None) -> None:
     printing.note("Stopped. Jobs that run go on; the next start finds them.")
 
 
-def status(home: Home = None) -> None:
+def status(
+    home: Home = None,
+    sign_in: Annotated[bool, typer.Option("--sign-in", help="Adds a link that signs a browser in once.")] = False,
+) -> None:
     """Says whether the studio runs, and how its parts fare; exits with 1 when it does not run."""
     folder = _folder(home)
     found = presence.running(folder)
@@ -88,8 +94,16 @@ def status(home: Home = None) -> None:
             "started_at": found["started_at"],
             "processes": found.get("children", {}),
             "parts": ready,
+            **({"sign_in": _sign_in_link(home, str(found["url"]))} if sign_in else {}),
         }
     )
+
+
+def _sign_in_link(home: Path | None, url: str) -> str:
+    from services import sessions
+
+    with _opened(home) as studio:
+        return f"{url}/auth/sign-in?token={sessions.issue_sign_in(studio)}"
 
 
 def doctor(home: Home = None) -> None:
@@ -250,12 +264,16 @@ def _readiness(url: str) -> dict[str, Any]:
 
 
 def _asked(url: str) -> dict[str, Any]:
-    from app.cli.wire import httpx
-
+    """Asked many times while the studio starts: by what costs least."""
+    where = urlsplit(url)
+    connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=3)
     try:
-        said: dict[str, Any] = httpx.get(url, timeout=3, trust_env=False).json()
-    except (httpx.HTTPError, ValueError):
+        connection.request("GET", where.path)
+        said: dict[str, Any] = json.loads(connection.getresponse().read())
+    except (OSError, http.client.HTTPException, ValueError):
         return {}
+    finally:
+        connection.close()
     return said
 
 
