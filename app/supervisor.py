@@ -16,6 +16,7 @@ import psutil
 from filelock import FileLock, Timeout
 
 from app import presence
+from app.forked import Forked, can_fork
 from app.orphan import VARIABLE
 from services import sessions
 from services.core.errors import AtelierError, Conflict, Denied
@@ -28,6 +29,7 @@ from services.studio import Settings, Studio
 log = logging.getLogger("atelier.supervisor")
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
 STEADY_SECONDS = 30.0
+PATIENCE = 10.0
 STOP_SECONDS = {"web": 5.0, "worker": 12.0, "tracking": 3.0}
 LOG_BYTES = 20 << 20
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -35,12 +37,14 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 @dataclass
 class Child:
-    """One process: how to start it, and how it fares."""
+    """One process: the module that it runs and with what, and how it fares; `after` holds back its first start."""
 
     name: str
-    arguments: Sequence[str]
+    module: str
+    arguments: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
-    process: subprocess.Popen[bytes] | None = None
+    after: Callable[[], bool] | None = None
+    process: subprocess.Popen[bytes] | Forked | None = None
     started: float = 0.0
     wait: float = FIRST_WAIT
     due: float = 0.0
@@ -53,10 +57,16 @@ class Supervisor:
         self.home, self.children, self._say = home, list(children), say
         self._stopping = threading.Event()
 
+    def start(self) -> None:
+        """The children that wait for nothing, as copies of this process while it has nothing open and no threads."""
+        for child in self.children:
+            if child.after is None:
+                self._start(child, copied=can_fork())
+            else:
+                child.due = time.monotonic() + PATIENCE
+
     def run(self) -> None:
         """Until `stop` is called."""
-        for child in self.children:
-            self._start(child)
         while not self._stopping.wait(0.1):
             for child in self.children:
                 self._look(child)
@@ -68,21 +78,24 @@ class Supervisor:
     def pids(self) -> dict[str, int]:
         return {child.name: child.process.pid for child in self.children if child.process is not None}
 
-    def _start(self, child: Child) -> None:
+    def _start(self, child: Child, *, copied: bool = False) -> None:
         path = self.home / "logs" / f"{child.name}.log"
         path.parent.mkdir(exist_ok=True)
         if path.exists() and path.stat().st_size > LOG_BYTES:
             path.replace(path.with_suffix(".log.1"))
         environment = {**os.environ, **child.environment, VARIABLE: str(os.getpid())}
         with path.open("ab") as file:
-            child.process = subprocess.Popen(
-                child.arguments,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=file,
-                start_new_session=True,
-            )
+            if copied:
+                child.process = Forked(child.module, environment, file.fileno())
+            else:
+                child.process = subprocess.Popen(
+                    [sys.executable, "-m", child.module, *child.arguments],
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=file,
+                    stderr=file,
+                    start_new_session=True,
+                )
         child.started = time.monotonic()
         self._noted()
 
@@ -99,7 +112,8 @@ class Supervisor:
             log.warning("%s", text)
             self._say(child.name, text)
             child.wait = min(LONGEST_WAIT, child.wait * 2)
-        elif at >= child.due:
+        elif at >= child.due or (child.after is not None and child.after()):
+            child.after = None
             self._start(child)
 
     def _noted(self) -> None:
@@ -116,7 +130,7 @@ class Supervisor:
                 _stopped(child.process, 1.0)
 
 
-def _stopped(process: subprocess.Popen[bytes], seconds: float) -> None:
+def _stopped(process: subprocess.Popen[bytes] | Forked, seconds: float) -> None:
     """The process and what it started itself (MLflow's server has workers)."""
     for number, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, 5.0)):
         if process.poll() is None:
@@ -212,8 +226,10 @@ def _run(settings: Settings, on_ready: Callable[[str, str], None] | None) -> Non
     presence.say(settings.home, url=url, host=settings.host, port=settings.port, started_at=iso(now()))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stop())
+    link = f"{url}/auth/sign-in?token={sessions.issue_sign_in(studio, owner)}"
+    studio.close()  # nothing open is passed on
+    supervisor.start()
     if on_ready is not None:
-        link = f"{url}/auth/sign-in?token={sessions.issue_sign_in(studio, owner)}"
         on_ready(url, link)
     supervisor.run()
     studio.close()
@@ -230,10 +246,24 @@ def _children(settings: Settings, tracking_port: int) -> list[Child]:
     }
     arguments, extra = tracking.command(settings.home, tracking_port)
     return [
-        Child("web", [sys.executable, "-m", "app.server"], ours),
-        Child("worker", [sys.executable, "-m", "app.worker"], ours),
-        Child("tracking", [sys.executable, "-m", "app.tracking_server", *arguments[3:]], {**ours, **extra}),
+        Child("web", "app.server", environment=ours),
+        Child("worker", "app.worker", environment=ours),
+        Child(
+            "tracking",
+            "app.tracking_server",
+            arguments[3:],
+            {**ours, **extra},
+            after=lambda: _listens(settings),  # it takes long to start, and the first page must not wait for it
+        ),
     ]
+
+
+def _listens(settings: Settings) -> bool:
+    try:
+        with socket.create_connection((settings.host, settings.port), timeout=0.2):
+            return True
+    except OSError:
+        return False
 
 
 def _sayer(studio: Studio) -> Callable[[str, str], None]:
