@@ -188,7 +188,7 @@ class Studio:
             row = _workspace(session, workspace, deleted) if workspace is not None else None
             roles = _roles(session, principal, row)
             if workspace is not None and not roles:
-                raise NotFound(f"Workspace '{workspace}' was not found.")
+                raise _hidden(workspace)  # in the words for one that is not there
             yield Scope(self, session, principal, row, roles, request_id or secrets.token_hex(8), job_id)
 
     def close(self) -> None:
@@ -199,10 +199,14 @@ class Studio:
 def _workspace(session: Session, name: str, deleted: bool) -> Workspace:
     row = session.exec(select(Workspace).where(Workspace.folded == names.folded(name))).one_or_none()
     if row is None or (row.deleted_at is not None and not deleted):
-        raise NotFound(
-            f"Workspace '{name[:80]}' was not found.", hint="'atelier workspace list' shows those you can open."
-        )
+        raise _hidden(name)
     return row
+
+
+def _hidden(name: str) -> NotFound:
+    return NotFound(
+        f"Workspace '{name[:80]}' was not found.", hint="'atelier workspace list' shows those you can open."
+    )
 
 
 def _roles(session: Session, principal: Principal, workspace: Workspace | None) -> frozenset[str]:

@@ -1,0 +1,108 @@
+"""Role × verb, through REST: what each role may do to a workspace of its own, against a plain reading of its table."""
+
+import pytest
+
+from services import access, jobs, workspaces
+from services.access import BUILT_IN
+from services.core.states import JobStatus
+from services.core.times import now
+from services.specs.jobs import CommandJob
+from services.specs.workspaces import Workspace
+from services.store.rows import RoleAssignment
+from tests.api.conftest import HELLO, House
+from tests.api.decided import ENVIRONMENT, JOB, READS, UPLOADS, VERSION, WRITES, asked
+from tests.test_roles import WORKSPACE, may
+
+LAB = "/api/v1/workspaces/{ws}"
+NEEDS = {
+    f"PATCH {LAB}": "write",
+    f"POST {LAB}/recover": "write",
+    f"POST {LAB}/jobs": "jobs/write",
+    f"PATCH {JOB}": "jobs/write",
+    f"POST {JOB}/cancel": "jobs/cancel/action",
+    f"POST {JOB}/archive": "jobs/write",
+    f"POST {JOB}/restore": "jobs/write",
+    f"POST {UPLOADS}": "metadata/snapshots/write",
+    f"PUT {UPLOADS}/{{upload}}/content": "metadata/snapshots/write",
+    f"POST {UPLOADS}/{{upload}}/seal": "metadata/snapshots/write",
+    f"POST {LAB}/environments": "environments/write",
+    f"POST {VERSION}/archive": "environments/write",
+    f"POST {VERSION}/restore": "environments/write",
+    f"POST {VERSION}/build": "environments/build/action",
+    f"GET {LAB}/jobs": "jobs/read",
+    f"GET {JOB}": "jobs/read",
+    f"GET {JOB}/events": "jobs/read",
+    f"GET {JOB}/metrics": "jobs/read",
+    f"GET {JOB}/metrics/history": "jobs/read",
+    f"GET {JOB}/log": "jobs/read",
+    f"GET {JOB}/files": "jobs/read",
+    f"GET {JOB}/files/{{path:path}}": "jobs/read",
+    f"GET {JOB}/outputs/{{output}}/files": "jobs/read",
+    f"GET {JOB}/outputs/{{output}}/files/{{path:path}}": "jobs/read",
+    f"POST {JOB}/links": "jobs/read",
+    f"GET {LAB}/environments": "environments/read",
+    f"GET {ENVIRONMENT}/versions": "environments/read",
+    f"GET {VERSION}": "environments/read",
+    f"GET {VERSION}/build-log": "environments/read",
+    f"GET {LAB}/experiments": "experiments/read",
+    f"GET {LAB}/experiments/{{name}}": "experiments/read",
+    f"GET {LAB}/experiments/{{name}}/runs": "experiments/read",
+    f"GET {LAB}/computes": "computes/read",
+    # Last, in this order: nothing is there after them.
+    f"DELETE {JOB}": "jobs/delete",
+    f"DELETE {LAB}": "delete",
+    f"POST {LAB}/purge": "delete",
+}
+EVERY_MEMBER = {f"GET {LAB}"}
+
+
+def test_every_route_of_a_workspace_is_in_the_table():
+    assert set(NEEDS) | EVERY_MEMBER == set(READS) | set(WRITES)
+
+
+@pytest.mark.parametrize("role", BUILT_IN)
+def test_a_role_may_do_what_its_table_says(shared: House, role: str):
+    name = "w-" + role.replace(" ", "-")
+    stage = shared.stage
+    with stage.scope(workspace=None) as scope:
+        own = workspaces.create(scope, Workspace(name=name))
+        scope.session.add(RoleAssignment(principal_id=stage.ben.id, role=role, scope=own.id))
+    with stage.scope(workspace=name) as scope:
+        job = jobs.submit(scope, CommandJob.model_validate({**HELLO, "name": "j1"}))
+        job.status, job.collected_at = JobStatus.Completed, now()
+    ben = shared.bearer("ben")
+    for door in [*EVERY_MEMBER, *NEEDS]:
+        allowed = door in EVERY_MEMBER or may([BUILT_IN[role]], WORKSPACE + NEEDS[door])
+        body = {"path": "x"} if door.endswith("/links") else WRITES.get(door)
+        answer = asked(ben, door.replace("{ws}", name), body, READS.get(door, ""))
+        assert (answer.status_code != 403) is allowed, f"{role}: {door} {answer.status_code}"
+        assert answer.status_code < 500, f"{role}: {door} {answer.text}"
+        if not allowed:
+            assert answer.json()["code"] == "Denied"
+            assert "An Owner" in answer.json()["hint"]
+
+
+def test_a_role_counts_in_its_own_workspace_only(shared: House):
+    """Ben owns one and works in another: owning does not travel."""
+    stage = shared.stage
+    with stage.scope(workspace=None) as scope:
+        own = workspaces.create(scope, Workspace(name="bens"))
+        scope.session.add(RoleAssignment(principal_id=stage.ben.id, role="Owner", scope=own.id))
+    ben = shared.bearer("ben")
+    assert ben.patch("/api/v1/workspaces/bens", json={"description": "mine"}).status_code == 200
+    assert ben.patch("/api/v1/workspaces/lab", json={"description": "mine"}).status_code == 403
+    assert ben.post("/api/v1/workspaces", json={"name": "more"}).status_code == 403
+
+
+def test_a_role_that_is_taken_away_is_gone_at_the_next_call(house: House):
+    ben = house.bearer("ben")
+    assert ben.post("/api/v1/workspaces/lab/jobs", json={"spec": HELLO}).status_code == 201
+    house.grant("ben", "Reader")
+    assert ben.post("/api/v1/workspaces/lab/jobs", json={"spec": HELLO}).status_code == 403
+    assert ben.get("/api/v1/workspaces/lab/jobs").status_code == 200
+    house.grant("ben", "")
+    assert ben.get("/api/v1/workspaces/lab/jobs").status_code == 404
+
+
+def test_the_rule_that_every_member_sees_the_workspace_itself():
+    assert all(access.allowed({role}, "workspaces/read") for role in BUILT_IN)
