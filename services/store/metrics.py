@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, Column, Float, Index, delete, text, update
@@ -138,6 +139,7 @@ class Summary:
 
 
 _COLUMNS = tuple(Summary.__dataclass_fields__)
+_CELLS = attrgetter(*_COLUMNS)
 _LATER = (
     "(excluded.last_step, excluded.last_time, coalesce(excluded.last, 0))"
     " > (metric.last_step, metric.last_time, coalesce(metric.last, 0))"
@@ -216,7 +218,7 @@ def key_names(session: Session, ids: Iterable[int]) -> dict[int, str]:
 
 def fold(session: Session, summaries: Iterable[Summary]) -> None:
     """Adds to what is known of these metrics."""
-    rows = [asdict(summary) for summary in summaries]
+    rows = [dict(zip(_COLUMNS, _CELLS(summary), strict=True)) for summary in summaries]
     if rows:
         session.connection().execute(_FOLD, rows)
 
