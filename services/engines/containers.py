@@ -225,6 +225,10 @@ class Engine(Protocol):
         """Pull or build, appending to `log`. Raises BuildFailed, ImageNotFound or Unavailable."""
         ...
 
+    def discard(self, hash: str) -> None:
+        """Removes the image that was built for a definition of this hash; no-op when it is gone or in use."""
+        ...
+
     def sweep(self, keep_holders: Sequence[str]) -> int:
         """Removes our holders and networks that no kept group needs; the number removed."""
         ...

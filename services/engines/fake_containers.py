@@ -138,6 +138,10 @@ class FakeEngine:
         self.built[wish.hash] = Image(f"fake/{wish.hash}", f"sha256:{wish.hash}", 1)
         return self.built[wish.hash]
 
+    def discard(self, hash: str) -> None:
+        self._answering()
+        self.built.pop(hash, None)
+
     def sweep(self, keep_holders: Sequence[str]) -> int:
         return 0
 

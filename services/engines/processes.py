@@ -186,6 +186,9 @@ class ProcessEngine:
     def build(self, wish: BuildWish, log: Path) -> Image:
         return self._environments.build(wish, log)
 
+    def discard(self, hash: str) -> None:
+        self._environments.discard(hash)
+
     def sweep(self, keep_holders: Sequence[str]) -> int:
         return 0
 

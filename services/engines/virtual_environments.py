@@ -45,6 +45,13 @@ class VirtualEnvironments:
         with FileLock(self._folder / f"{place.name}.lock"):
             return self._found(place) or self._made(wish, interpreter, place, log, note)
 
+    def discard(self, hash: str) -> None:
+        """What was made for this hash; a bare interpreter's environment is everybody's and stays."""
+        place = self._folder / hash[:32]
+        shutil.rmtree(place, ignore_errors=True)
+        for left in (place.with_name(f"{place.name}.txt"), place.with_name(f"{place.name}.lock")):
+            left.unlink(missing_ok=True)
+
     def _made(self, wish: BuildWish, interpreter: Interpreter, place: Path, log: Path, note: str) -> Image:
         """Made in its place, because scripts name their interpreter; a marker says that it is whole."""
         shutil.rmtree(place, ignore_errors=True)

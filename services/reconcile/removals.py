@@ -15,7 +15,7 @@ from services.engines.containers import Engine
 from services.engines.files import remove_tree
 from services.engines.tracking import Tracking
 from services.store import metrics as summaries
-from services.store.rows import Event, Job, RoleAssignment, Workspace
+from services.store.rows import Build, Event, Job, RoleAssignment, Workspace
 from services.studio import SYSTEM, Studio
 from services.workspaces import KEPT
 
@@ -84,6 +84,9 @@ class Removals:
             if job.run_id:
                 self.studio.history.drop(job.run_id)
             _removed(self.studio.folders.run(job.id))
+        self.engine.sweep(self._groups())
+        for hash_ in self._only_here(workspace.id):
+            self.engine.discard(hash_)
         name = artifacts.mlflow_workspace(workspace.id)
         self._required().delete_workspace(name)
         _removed(self.studio.folders.artifacts / "workspaces" / name)
@@ -102,7 +105,13 @@ class Removals:
                     message=f"Workspace '{workspace.name}' was purged",
                 )
             )
-        self.engine.sweep(self._groups())
+
+    def _only_here(self, workspace_id: str) -> list[str]:
+        """Hashes of environments that were built for this workspace and for no other."""
+        with self.studio.scope(SYSTEM) as scope:
+            others = select(Build.hash).where(Build.workspace_id != workspace_id)
+            mine = select(Build.hash).where(Build.workspace_id == workspace_id, col(Build.hash).not_in(others))
+            return list(scope.session.exec(mine.distinct()))
 
     def _groups(self) -> list[str]:
         """Workspace and person of every job that may still start here."""

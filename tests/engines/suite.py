@@ -183,6 +183,14 @@ class Promises:
         again = bench.engine.build(buildable, log)
         assert (again.reference, again.digest, log.read_bytes()) == (built.reference, built.digest, said)
 
+    def test_a_discarded_image_is_gone_and_may_be_discarded_again(
+        self, bench: Bench, buildable: BuildWish, tmp_path: Path
+    ) -> None:
+        bench.engine.build(buildable, tmp_path / "log")
+        for _ in range(2):
+            bench.engine.discard(buildable.hash)
+        assert bench.engine.image(buildable) is None
+
     def test_sweeping_leaves_what_runs(self, bench: Bench) -> None:
         id_ = bench.started("sleep 600", holder="lab/ada")
         bench.engine.sweep(["lab/ada"])

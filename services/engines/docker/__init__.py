@@ -199,6 +199,10 @@ class DockerEngine:
         with translating(), closing(connect(self._host, seconds=BUILD_SECONDS)) as client:
             return Images(client, self.home, self.install).build(wish, log)
 
+    def discard(self, hash: str) -> None:
+        with translating():
+            self.images.discard(hash)
+
     def sweep(self, keep_holders: Sequence[str]) -> int:
         return self.networks.sweep(frozenset(keep_holders))
 

@@ -39,7 +39,7 @@ class Images:
         """The ready image of a wish."""
         if _is_plain(wish):
             return self._found(_base_tag(_version(wish.base, wish.python)) if _is_ours(wish.base) else wish.base)
-        return self._found(self._tag(wish))
+        return self._found(self._tag(wish.hash))
 
     def build(self, wish: BuildWish, log: Path) -> Image:
         """Makes it ready, appending to `log`; two at once of the same wish wait for each other."""
@@ -58,6 +58,14 @@ class Images:
     def bootstrap(self, say: Callable[[str], None] = lambda line: None) -> list[Image]:
         """A base image for every interpreter of this host; quick when they are there."""
         return [self._made_base(one.version, say) for one in interpreters()]
+
+    def discard(self, hash: str) -> None:
+        """Takes the tag away; the engine keeps the layers while a container stands on them."""
+        try:
+            self.client.remove_image(self._tag(hash))
+        except errors.APIError as cause:
+            if cause.response is None or cause.response.status_code not in {404, 409}:
+                raise
 
     @translated
     def bases(self) -> list[str]:
@@ -133,12 +141,12 @@ class Images:
                 packages = (folder / "packages").read_text(encoding="utf-8").split("\n")
                 self.client.commit(
                     made["Id"],
-                    *self._tag(wish).split(":"),
+                    *self._tag(wish.hash).split(":"),
                     changes=['CMD ["python3"]', f"LABEL atelier.environment={wish.hash}"],
                 )
             finally:
                 self._removed(name)
-        return self._required(self._tag(wish), tuple(line for line in packages if line))
+        return self._required(self._tag(wish.hash), tuple(line for line in packages if line))
 
     def _build_mounts(
         self, wish: BuildWish, folder: Path, log: Path, settings: pip_settings.PipSettings
@@ -181,7 +189,7 @@ class Images:
                 raise
             say(_WHERE.sub("", explained(cause)))
             raise _failed(log, before) from cause
-        return self._required(self._tag(wish), self._packages(wish))
+        return self._required(self._tag(wish.hash), self._packages(wish))
 
     def _built(self, wish: BuildWish, archive: Any, settings: pip_settings.PipSettings) -> Any:
         """The classic builder's lines: it is there on every engine."""
@@ -189,7 +197,7 @@ class Images:
             fileobj=archive,
             custom_context=True,
             dockerfile=contexts.DOCKERFILE,
-            tag=self._tag(wish),
+            tag=self._tag(wish.hash),
             rm=True,
             forcerm=True,
             decode=True,
@@ -205,7 +213,7 @@ class Images:
         name = f"atelier-freeze-{self.install}-{wish.hash[:32]}"
         self._removed(name)
         made = self.client.create_container(
-            self._tag(wish),
+            self._tag(wish.hash),
             name=name,
             labels={INSTALL: self.install, "atelier.kind": "build"},
             entrypoint=["sh", "-c", "python3 -m pip freeze 2>/dev/null || true"],
@@ -219,8 +227,8 @@ class Images:
         finally:
             self.client.remove_container(made["Id"], force=True)
 
-    def _tag(self, wish: BuildWish) -> str:
-        return f"atelier/env-{self.install}:{wish.hash[:32]}"
+    def _tag(self, hash: str) -> str:
+        return f"atelier/env-{self.install}:{hash[:32]}"
 
     def _found(self, reference: str) -> Image | None:
         try:
