@@ -52,9 +52,12 @@ class Removals:
     def _job(self, job: Job) -> None:
         if job.container_name:
             self.engine.remove(job.container_name)
-        if job.run_id:
-            self._required().delete_run(artifacts.mlflow_workspace(job.workspace_id), job.run_id)
-            self.studio.history.drop(job.run_id)
+        runs = self._runs_of(job)
+        for run_id, experiment_id in runs.items():
+            self._required().delete_run(artifacts.mlflow_workspace(job.workspace_id), run_id)
+            self.studio.history.drop(run_id)
+            if experiment_id:
+                _removed(artifacts.run_root(self.studio, job.workspace_id, experiment_id, run_id))
         with self.studio.scope(SYSTEM) as scope:
             places = artifacts.roots(scope, job)
         for place in places:
@@ -64,8 +67,8 @@ class Removals:
             if f"/azureml/{job.name}/" in str(target) and target.resolve() == target:  # a link leads elsewhere
                 _removed(target)
         with self.studio.scope(SYSTEM, write=True) as scope:
-            if job.run_id:
-                summaries.remove_run(scope.session, job.run_id)
+            for run_id in runs:
+                summaries.remove_run(scope.session, run_id)
             scope.session.connection().execute(delete(Job).where(col(Job.id) == job.id))
 
     def _workspace(self, workspace: Workspace) -> None:
@@ -81,9 +84,12 @@ class Removals:
         for job in jobs:
             if job.container_name:
                 self.engine.remove(job.container_name)
-            if job.run_id:
-                self.studio.history.drop(job.run_id)
             _removed(self.studio.folders.run(job.id))
+        with self.studio.scope(SYSTEM) as scope:
+            runs = scope.session.exec(select(summaries.Run.run_id).where(summaries.Run.workspace_id == workspace.id))
+            known = {*runs, *(job.run_id for job in jobs if job.run_id)}
+        for run_id in known:
+            self.studio.history.drop(run_id)
         self.engine.sweep(self._groups())
         for hash_ in self._only_here(workspace.id):
             self.engine.discard(hash_)
@@ -92,9 +98,8 @@ class Removals:
         _removed(self.studio.folders.artifacts / "workspaces" / name)
         _removed(self.studio.folders.workspace(workspace.id))
         with self.studio.scope(SYSTEM, write=True) as scope:
-            for job in jobs:
-                if job.run_id:
-                    summaries.remove_run(scope.session, job.run_id)
+            for run_id in known:
+                summaries.remove_run(scope.session, run_id)
             _forget(scope.session, workspace.id)
             scope.session.add(
                 Event(
@@ -112,6 +117,12 @@ class Removals:
             others = select(Build.hash).where(Build.workspace_id != workspace_id)
             mine = select(Build.hash).where(Build.workspace_id == workspace_id, col(Build.hash).not_in(others))
             return list(scope.session.exec(mine.distinct()))
+
+    def _runs_of(self, job: Job) -> dict[str, str]:
+        """Its own and those it made below or beside it, with MLflow's number of their experiments."""
+        with self.studio.scope(SYSTEM) as scope:
+            made = scope.session.exec(select(summaries.Run).where(summaries.Run.job_id == job.id)).all()
+        return {**({job.run_id: ""} if job.run_id else {}), **{run.run_id: run.experiment_id for run in made}}
 
     def _groups(self) -> list[str]:
         """Workspace and person of every job that may still start here."""

@@ -4,6 +4,10 @@ import threading
 
 import pytest
 
+from services.core.states import JobStatus
+from services.core.times import now
+from services.engines.fake_containers import FakeEngine
+from services.reconcile.removals import Removals
 from services.store.metrics import Run
 from services.store.rows import Job
 from tests.tracking.conftest import Notebook, Site
@@ -182,3 +186,29 @@ def test_a_call_waits_for_the_run_of_a_job_that_has_just_started(site: Site):
     answer = site.asked("GET", f"{V2}/runs/get", token=job.token, params={"run_id": job.name})
     later.join()
     assert answer.json()["run"]["info"]["run_id"] == run_id
+
+
+def test_what_a_job_logged_goes_with_it_nested_runs_included(site: Site, notebook: Notebook):
+    job = site.job(experiment_name="gone")
+    child = notebook.run(
+        """
+        with mlflow.start_run():
+            with mlflow.start_run(nested=True) as child:
+                mlflow.log_metric("inner", 1)
+                mlflow.log_text("x", "x.txt")
+        answer = child.info.run_id
+        """,
+        job.variables,
+    )
+    site.eventually(lambda: len(site.runs("gone")) == 2, "both runs are listed")
+    job.ended()
+    with site.stage.studio.database.session(write=True) as session:
+        row = session.get_one(Job, job.id)
+        row.status, row.deleted_at, row.collected_at = JobStatus.Completed, now(), now()
+        session.add(row)
+    run_ids = (job.run_id, child)
+    Removals(site.stage.studio, FakeEngine(), lambda: site.tracking).look()
+    assert site.runs("gone") == []
+    for run_id in run_ids:
+        assert site.tracking.run(f"ws-{site.stage.lab.id}", run_id).lifecycle_stage == "deleted"
+        assert site.stage.studio.history.counts(run_id) == {}
