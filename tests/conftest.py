@@ -186,6 +186,7 @@ def forget_install(engine: DockerEngine) -> None:
         client.remove_volume(volume["Name"], force=True)
     for network in client.networks(filters=mine):
         client.remove_network(network["Id"])
+    shutil.rmtree(engine._farms("any").parent, ignore_errors=True)
     for image in client.images(name=f"atelier/env-{engine.install}"):
         client.remove_image(image["Id"], force=True)
 

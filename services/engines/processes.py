@@ -84,9 +84,9 @@ class ProcessEngine:
             folder.mkdir(parents=True)
         except FileExistsError as cause:
             raise Conflict(f"A process named '{wish.name}' exists already.") from cause
-        for mount in wish.mounts:
-            if _wants_sorting(mount):
-                listings.farm(mount.source, self._farm(mount), str(mount.source))
+        farms = [mount for mount in wish.mounts if _wants_sorting(mount)]
+        for mount in farms:
+            listings.farm(mount.source, self._farm(mount), str(mount.source))
         if wish.code is not None:
             _copied(wish.code)
         targets = {mount.target: self.seen(mount) for mount in wish.mounts}
@@ -95,6 +95,7 @@ class ProcessEngine:
             "command": [_replaced(word, targets) for word in wish.command],
             "working_dir": wish.working_dir or (self.seen_code(wish.code) if wish.code else str(folder)),
             "environment": {**self._surroundings(wish), **wish.environment, MARK: self._mark(wish.name)},
+            "farms": [str(self._farm(mount)) for mount in farms],
             "created_at": iso(now()),
         }
         _write(folder / "state.json", state)
@@ -156,6 +157,8 @@ class ProcessEngine:
     def remove(self, id: str) -> None:
         with suppress(NotFound):
             self.stop(id, grace=0)
+            for place in self._state(id)[1].get("farms", ()):
+                shutil.rmtree(place, ignore_errors=True)
             remove_tree(self._of(id))
 
     def ended(self) -> Iterator[Ended]:

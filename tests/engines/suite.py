@@ -7,6 +7,7 @@ import queue
 import shlex
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,11 +38,15 @@ class Bench:
     engine: Engine
     home: Path
     image: str
-    wished: list[str] = field(default_factory=list)
+    suffix: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
+
+    def name(self, short: str) -> str:
+        """Names are unique on a whole engine, and tests run beside each other."""
+        return f"{short}-{self.suffix}"
 
     def wish(self, script: str = "exit 0", name: str = "job-a-1", **fields: object) -> Container:
         labels = {"atelier.kind": "job", "atelier.name": "a", **fields.pop("labels", {})}  # type: ignore[dict-item]
-        made = Container(name=name, image=self.image, command=["sh", "-c", script], labels=labels)
+        made = Container(name=self.name(name), image=self.image, command=["sh", "-c", script], labels=labels)
         return Container(**{**vars(made), **fields})  # type: ignore[arg-type]
 
     def started(self, script: str = "exit 0", **fields: object) -> str:
@@ -85,8 +90,8 @@ class Promises:
 
     def test_what_was_created_is_found_by_name_and_by_labels(self, bench: Bench) -> None:
         id_ = bench.engine.create(bench.wish(labels={"atelier.attempt": "1"}))
-        found = bench.engine.inspect("job-a-1")
-        assert (found.id, found.name, found.status, found.started_at) == (id_, "job-a-1", "created", None)
+        found = bench.engine.inspect(bench.name("job-a-1"))
+        assert (found.id, found.name, found.status, found.started_at) == (id_, bench.name("job-a-1"), "created", None)
         assert found.labels[INSTALL]
         assert [one.id for one in bench.engine.found({"atelier.attempt": "1"})] == [id_]
         assert bench.engine.found({"atelier.attempt": "2"}) == []
@@ -163,7 +168,7 @@ class Promises:
                 continue
         assert ended, "nothing was told"
         assert ended[0].name.startswith("job-a-")
-        assert ended[0].labels["atelier.attempt"] == ended[0].name.rpartition("-")[2]
+        assert ended[0].labels["atelier.attempt"] == ended[0].name.split("-")[2]
         assert bench.engine.inspect(ended[0].id).name == ended[0].name
 
     def test_a_running_one_is_measured(self, bench: Bench) -> None:
@@ -332,7 +337,7 @@ class RealPromises(Promises):
         assert stranger.found({}) == []
         stranger.sweep([])
         try:
-            stranger.remove("job-a-1")
+            stranger.remove(bench.name("job-a-1"))
         except AtelierError:
             pass
         assert bench.engine.inspect(id_).status == "running"

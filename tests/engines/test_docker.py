@@ -144,7 +144,7 @@ def test_sweeping_takes_what_nobody_needs_and_leaves_the_rest(bench: Bench) -> N
     bench.ran("exit 0", holder="lab/ada")
     bench.ran("exit 0", name="job-b-1", holder="lab/ben")
     for name in ("job-a-1", "job-b-1"):
-        bench.engine.remove(name)
+        bench.engine.remove(bench.name(name))
     assert bench.engine.sweep(["lab/ben"]) == 2
     assert [one["Labels"]["atelier.name"] for one in holders(bench)] == ["lab/ben"]
     assert bench.engine.sweep([]) == 2
@@ -173,16 +173,19 @@ def test_an_overlay_where_the_names_cannot_be_spelt_is_a_copy(bench: Bench) -> N
     assert (snapshot / "a").read_text() == "1"
 
 
-def test_nothing_is_left_of_a_removed_job(bench: Bench) -> None:
+@pytest.mark.parametrize("by", ["us", "somebody else"])
+def test_nothing_is_left_of_a_removed_job(bench: Bench, by: str) -> None:
     snapshot, many = bench.folder("snapshot"), bench.folder("many")
     for name in ("c", "a", "b", *(f"{number * 7919 % 1000}" for number in range(100))):
         (many / name).touch()
     found = bench.ran("ls", code=bench.copy(snapshot), mounts=[Mount(many, "/in", read_only=True, sorted=True)])
     engine = bench.engine
     assert isinstance(engine, DockerEngine)
-    assert engine._farms("job-a-1").exists()
-    engine.remove(found.id)
-    assert not engine._farms("job-a-1").exists()
+    assert engine._farms(bench.name("job-a-1")).exists()
+    if by == "somebody else":
+        engine.client.remove_container(found.id, force=True)
+    engine.remove(bench.name("job-a-1"))
+    assert not engine._farms(bench.name("job-a-1")).exists()
     assert not client_of(bench).volumes(filters={"label": f"{INSTALL}={engine.install}"})["Volumes"]
 
 

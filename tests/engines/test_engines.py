@@ -9,9 +9,7 @@ from services.engines.containers import BuildWish, Engine
 from services.engines.docker import DockerEngine
 from services.engines.fake_containers import FakeEngine
 from services.engines.processes import ProcessEngine
-
-pytest.register_assert_rewrite("tests.engines.suite")
-from tests.engines.suite import Bench, Promises, RealPromises  # noqa: E402 (after the line above, which it needs)
+from tests.engines.suite import Bench, Promises, RealPromises
 
 PACKAGE, MISSING = "six", "no-such-package-as-this"
 

@@ -23,7 +23,7 @@ HERE = [one.version for one in interpreters()]
 
 def said_in(engine: DockerEngine, image: str, script: str) -> str:
     """What a script prints in a container of the image."""
-    id_ = engine.create(Container(name="look", image=image, command=["sh", "-c", script], labels={}))
+    id_ = engine.create(Container(name=f"look-{engine.install}", image=image, command=["sh", "-c", script], labels={}))
     try:
         engine.start(id_)
         engine.client.wait(id_)

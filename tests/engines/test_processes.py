@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from services.core.errors import Invalid
-from services.engines.containers import BuildWish, ImageNotFound
+from services.engines.containers import BuildWish, ImageNotFound, Mount
 from services.engines.processes import MARK, ProcessEngine
 from tests.engines.suite import Bench
 
@@ -44,7 +44,7 @@ def test_nothing_of_the_studios_own_environment_reaches_a_job(bench: Bench, monk
 
 def test_what_a_job_is_told_is_for_its_owner_only(bench: Bench) -> None:
     bench.engine.create(bench.wish(environment={"API_KEY": "k"}))
-    state = bench.home / "processes" / "job-a-1" / "state.json"
+    state = bench.home / "processes" / bench.name("job-a-1") / "state.json"
     assert state.stat().st_mode & 0o077 == 0
     assert json.loads(state.read_text())["environment"]["API_KEY"] == "k"
 
@@ -84,9 +84,9 @@ def test_stopping_reaches_programs_that_left_the_session(bench: Bench) -> None:
 
 def test_removing_kills_what_still_runs(bench: Bench) -> None:
     pid = bench.engine.inspect(bench.started("trap '' TERM; while :; do sleep 0.1; done")).pid or 0
-    bench.engine.remove("job-a-1")
+    bench.engine.remove(bench.name("job-a-1"))
     bench.until(lambda: is_over(pid), "it is gone")
-    assert not (bench.home / "processes" / "job-a-1").exists()
+    assert not (bench.home / "processes" / bench.name("job-a-1")).exists()
 
 
 def test_two_starts_at_once_run_it_once(bench: Bench) -> None:
@@ -108,7 +108,21 @@ def test_two_starts_at_once_run_it_once(bench: Bench) -> None:
     assert (out / "ran").read_text() == "x\n"
 
 
-@pytest.mark.parametrize("name", ["../escape", "/etc", "a/../../b", ""])
+def test_the_links_of_a_sorted_input_leave_with_the_job(bench: Bench) -> None:
+    source = bench.folder("many")
+    for number in range(100):
+        (source / str(number * 7919 % 1000)).touch()
+    mount = Mount(source, "/in/many", read_only=True, sorted=True)
+    place = Path(bench.engine.seen(mount))
+    assert place != source, "it needs no sorting: nothing was tried"
+    id_ = bench.engine.create(bench.wish(mounts=[mount]))
+    assert place.exists()
+    bench.engine.remove(id_)
+    assert not place.exists()
+    assert len(list(source.iterdir())) == 100
+
+
+@pytest.mark.parametrize("name", ["../escape", "/etc", "a/../../b"])
 def test_a_name_stays_inside_of_the_home(bench: Bench, name: str) -> None:
     with pytest.raises(Invalid):
         bench.engine.create(bench.wish(name=name))

@@ -1,0 +1,5 @@
+"""The suite of promises explains its failures as tests do."""
+
+import pytest
+
+pytest.register_assert_rewrite("tests.engines.suite")
