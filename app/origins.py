@@ -49,6 +49,8 @@ def _unambiguous(scope: Mapping[str, Any]) -> None:
     names = [name.lower() for name, _ in scope["headers"]]
     if any(names.count(name) > 1 for name in ONCE):
         raise Refusal(400, "BadRequest", "A header that must be given once was given twice.")
+    if b"transfer-encoding" in names and b"content-length" in names:
+        raise Refusal(400, "BadRequest", "A body has one length: Content-Length or Transfer-Encoding.")
     if sum(len(name) + len(value) for name, value in scope["headers"]) > HEAD_BYTES:
         raise Refusal(431, "HeadersTooLarge", f"The headers are larger than {HEAD_BYTES} bytes.")
     if "\0" in scope["path"] or b"%00" in scope.get("query_string", b""):

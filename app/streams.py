@@ -174,8 +174,7 @@ def _zipped(openers: dict[str, Callable[[], BinaryIO]]) -> Iterator[bytes]:
                 source = opened()
             except AtelierError:  # it was removed meanwhile
                 continue
-            inside = path.encode("utf-8", "replace").decode()  # jobs may give files names that are no text
-            with source, archive_.open(inside, "w", force_zip64=True) as target:
+            with source, archive_.open(path, "w", force_zip64=True) as target:
                 while piece := source.read(PIECE):
                     target.write(piece)
                     if sink.held:

@@ -1,5 +1,8 @@
 """Artifacts: the files of a job's run, read where they lie: the run folder while live, MLflow's root after."""
 
+import os
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,7 +20,7 @@ def listed(scope: Scope, name: str, *, prefix: str = "") -> list[File]:
     """Files of the run below `prefix`, by path."""
     access.require(scope, "jobs/read")
     job = jobs.get(scope, name)
-    found = {file.path: file for root in roots(scope, job) for file in _below(root, prefix)}
+    found = {file.path: file for root in roots(scope, job) for file in _texts(_below(root, prefix))}
     return [found[path] for path in sorted(found)]
 
 
@@ -28,7 +31,7 @@ def opened(scope: Scope, name: str, path: str) -> tuple[BinaryIO, int]:
     for root in roots(scope, job):
         if _allowed(scope, job, root, path):
             try:
-                return files.open_inside(root, path), files.size_inside(root, path)
+                return _opened(root, path)
             except NotFound:
                 continue
     raise NotFound(f"Job '{name}' has no file '{path[:200]}'.")
@@ -38,7 +41,7 @@ def output(scope: Scope, name: str, output_name: str) -> list[File]:
     """Files of a named output; a single file is listed by its own name."""
     access.require(scope, "jobs/read")
     root, single = _output(scope, jobs.get(scope, name), output_name)
-    found = list(files.walk(root))
+    found = _texts(files.walk(root))
     return [file for file in found if file.path == single] if single else found
 
 
@@ -48,7 +51,7 @@ def opened_output(scope: Scope, name: str, output_name: str, path: str) -> tuple
     root, single = _output(scope, jobs.get(scope, name), output_name)
     if single and path != single:
         raise NotFound(f"Output '{output_name}' has no file '{path[:200]}'.")
-    return files.open_inside(root, path), files.size_inside(root, path)
+    return _opened(root, path)
 
 
 def snapshot(scope: Scope, name: str) -> list[File]:
@@ -87,6 +90,22 @@ def run_root(studio: Studio, workspace_id: str, experiment_id: str, run_id: str)
 def mlflow_workspace(workspace_id: str) -> str:
     """A studio workspace's name in MLflow; by id, because names can be given again after a purge."""
     return f"ws-{workspace_id}"
+
+
+def _opened(root: Path, path: str) -> tuple[BinaryIO, int]:
+    """A path as it is listed; what is no text is looked for by how it is shown."""
+    if "\ufffd" in path:
+        path = next((file.path for file in files.walk(root) if _text(file.path) == path), path)
+    return files.open_inside(root, path), files.size_inside(root, path)
+
+
+def _texts(found: Iterable[File]) -> list[File]:
+    """Jobs may give their files names that no page, link or JSON can carry."""
+    return [replace(file, path=_text(file.path)) for file in found]
+
+
+def _text(path: str) -> str:
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
 def _below(root: Path, prefix: str) -> list[File]:

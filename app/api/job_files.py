@@ -78,5 +78,4 @@ def link(asking: Asking, ws: str, name: str, wish: Wish = body(Wish)) -> Any:
 
 
 def _file(each: File) -> dict[str, Any]:
-    """A name that is no text is shown as well as it can be; the archive holds the file."""
-    return {"path": each.path.encode("utf-8", "replace").decode(), "size": each.size}
+    return {"path": each.path, "size": each.size}

@@ -58,6 +58,25 @@ def test_a_header_given_twice_is_refused(lab: House, header: str):
 
 
 @pytest.mark.parametrize(
+    "lengths",
+    [
+        "Content-Length: 4\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 0",
+        "Content-Length: 4\r\nContent-Length: 5",
+        "Content-Length: +4",
+        "Content-Length: -1",
+        "Transfer-Encoding: chunked, identity",
+        "Transfer-Encoding: xchunked",
+    ],
+)
+def test_a_body_has_one_length(lab: House, lengths: str):
+    """What two readers could cut at different places is not read at all."""
+    head = f"POST /api/v1/workspaces HTTP/1.1\r\nHost: 127.0.0.1:{lab.port}\r\n"
+    body = b"0\r\n\r\nGET /smuggled HTTP/1.1\r\n\r\n"
+    assert raw(lab, f"{head}Authorization: Bearer {lab.token('ada')}\r\n{lengths}\r\n\r\n", body) in {400, 501}
+
+
+@pytest.mark.parametrize(
     "path", ["/_stcore/stream", "/", "/mlflow/health", "/api/v1/workspaces", "/healthz", "/files/log"]
 )
 @pytest.mark.parametrize("who", ["nobody", "no origin", "foreign origin", "foreign host", "bearer"])
