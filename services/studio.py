@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import platformdirs
+from pydantic import Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 from sqlmodel import Session, select
 
@@ -27,7 +28,7 @@ class Settings(BaseSettings):
 
     home: Path = Path(platformdirs.user_data_dir("atelier"))
     host: str = "127.0.0.1"
-    port: int = 8501
+    port: int = Field(default=8501, ge=1, le=65_535)
     database_url: str = ""
     engine: Literal["auto", "docker", "process"] = "auto"
     profile: Literal["compat", "standard", "strict"] = "compat"

@@ -39,10 +39,7 @@ class Client:
 
         self.url = endpoint()
         headers = {"Authorization": f"Bearer {token(self.url)}", "User-Agent": "atelier-cli"}
-        try:
-            self._http = httpx.Client(base_url=f"{self.url}/api/v1", headers=headers, timeout=SECONDS, trust_env=False)
-        except (httpx.InvalidURL, ValueError) as cause:
-            raise Invalid(f"'{self.url}' is no address of a studio.", where="ATELIER_ENDPOINT") from cause
+        self._http = httpx.Client(base_url=f"{self.url}/api/v1", headers=headers, timeout=SECONDS, trust_env=False)
 
     def ask(self, method: str, path: str, *, json: Any = None, params: Any = None, headers: Any = None) -> Any:
         """The answer's JSON, None when it is empty."""
@@ -113,11 +110,21 @@ def endpoint() -> str:
     """ATELIER_ENDPOINT, what was configured, or the studio on the home. Raises Unavailable when there is none."""
     given = os.environ.get("ATELIER_ENDPOINT") or common.configured().get("endpoint")
     if given:
-        return str(given).rstrip("/")
+        return _address(str(given).rstrip("/"))
     found = presence.running(common.home())
     if not found:
         raise Unavailable("No studio is running.", hint=NOT_RUNNING)
     return str(found["url"])
+
+
+def _address(url: str) -> str:
+    try:
+        is_one = urlsplit(url).scheme in {"http", "https"} and bool(urlsplit(url).hostname)
+    except ValueError:
+        is_one = False
+    if not is_one:
+        raise Invalid(f"'{url}' is no address of a studio, such as http://127.0.0.1:8501.", where="ATELIER_ENDPOINT")
+    return url
 
 
 def token(url: str) -> str:

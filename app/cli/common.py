@@ -110,7 +110,7 @@ def configured() -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except tomllib.TOMLDecodeError as cause:
-        raise Invalid(f"{home() / 'config.toml'} cannot be read: {cause}") from cause
+        raise Invalid(f"'{home() / 'config.toml'}' cannot be read: {cause}") from cause
 
 
 def workspace() -> str:

@@ -5,13 +5,15 @@ from typing import Annotated
 
 import typer
 
-from app.cli import common, printing
+from app.cli import common, completion, printing
 from app.cli.client import Client, in_workspace, named, part
 from services.core.errors import Invalid
 
 app = typer.Typer(help="Environments: what jobs run in.", no_args_is_help=True)
 COLUMNS = ("name", "version", "build_status", "description", "creation_context.created_at")
-Name = Annotated[str, typer.Option("--name", "-n", help="Name of the environment.")]
+Name = Annotated[
+    str, typer.Option("--name", "-n", help="Name of the environment.", autocompletion=completion.environments)
+]
 Version = Annotated[str, typer.Option("--version", "-v", help="Its version; the latest when left out.")]
 
 

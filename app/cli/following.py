@@ -20,9 +20,9 @@ def followed(client: Client, job: dict[str, Any], *, aside: bool) -> dict[str, A
     """The ended job. Its log goes to standard output, or `aside` to standard error: then the other is a document."""
     out = sys.stderr if aside else sys.stdout
     path = in_workspace(f"/jobs/{part(job['name'])}")
-    print(f"RunId: {job['name']}\nWeb View: {job['services']['Studio']['endpoint']}\n", file=out, flush=True)
     offset, status = 0, ""
     try:
+        print(f"RunId: {job['name']}\nWeb View: {job['services']['Studio']['endpoint']}\n", file=out, flush=True)
         while True:
             answer = _asked(client, f"{path}/log", offset)
             if answer.content:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli import common, following, printing
+from app.cli import common, completion, following, printing
 from app.cli.client import Client, in_workspace, named, part
 from app.cli.workspaces import pairs
 from services.core.errors import Invalid
@@ -20,7 +20,7 @@ COLUMNS = (
     "creation_context.created_at",
     "creation_context.created_by",
 )
-Name = Annotated[str, typer.Option("--name", "-n", help="Name of the job.")]
+Name = Annotated[str, typer.Option("--name", "-n", help="Name of the job.", autocompletion=completion.jobs)]
 
 
 @app.command()

@@ -11,7 +11,7 @@ from typing import Any
 from app.cli.common import chosen
 from services.core.errors import Invalid
 
-_LONGEST = 60
+_LONGEST, _SHORTEST = 60, 8
 _TOKEN = re.compile(r'("(?:[^"\\]|\\.)*")(\s*:)?|\b(?:true|false|null)\b|-?\d[\d.eE+-]*')
 _KEY, _TEXT, _OTHER, _PLAIN = "\033[34m", "\033[32m", "\033[36m", "\033[0m"
 
@@ -128,21 +128,25 @@ def _at(row: Mapping[str, Any], name: str) -> str:
 
 
 def _aligned(rows: Sequence[Sequence[str]], *, head: bool = True) -> str:
-    """On a terminal the widest columns give way until a line fits; what is cut ends in '…'."""
+    """On a terminal columns are narrowed, and the last ones left out, until a line fits; a cut ends in '…'."""
     widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
     if not head:
         return "\n".join(f"{row[0].ljust(widths[0])}  {row[1]}".rstrip() for row in rows)
     if sys.stdout.isatty():
-        widths = _narrowed(widths, shutil.get_terminal_size().columns)
+        widths = _fitting(widths, shutil.get_terminal_size().columns)
     lines = ["  ".join(map(_cut, row, widths)).rstrip() for row in rows]
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
 
 
-def _narrowed(widths: Sequence[int], line: int) -> list[int]:
-    fitting = [min(_LONGEST, width) for width in widths]
-    while sum(fitting) + 2 * (len(fitting) - 1) > line and max(fitting) > 4:
-        fitting[fitting.index(max(fitting))] -= 1
-    return fitting
+def _fitting(widths: Sequence[int], line: int) -> list[int]:
+    """Names come first in every table: the first column gives way last."""
+    kept = [min(_LONGEST, width) for width in widths]
+    while len(kept) > 1 and kept[0] + sum(2 + min(_SHORTEST, width) for width in kept[1:]) > line:
+        kept.pop()
+    while sum(kept) + 2 * (len(kept) - 1) > line:
+        widest = max(range(1, len(kept)), key=kept.__getitem__, default=0)
+        kept[widest] -= 1
+    return kept
 
 
 def _cut(cell: str, width: int) -> str:

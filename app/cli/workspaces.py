@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli import common, printing
+from app.cli import common, completion, printing
 from app.cli.client import Client, named, part
 from services.core.errors import Invalid, NotFound
 
@@ -32,7 +32,10 @@ CLOUD_ONLY = frozenset(
 )
 app = typer.Typer(help="Workspaces: the place where a group works.", no_args_is_help=True)
 COLUMNS = ("name", "display_name", "description", "created_by", "created_at")
-Name = Annotated[str | None, typer.Option("--name", "-n", help="Name of the workspace.")]
+Name = Annotated[
+    str | None,
+    typer.Option("--name", "-n", help="Name of the workspace.", autocompletion=completion.workspaces),
+]
 Tags = Annotated[list[str] | None, typer.Option("--tags", "--tag", help="key=value; may be repeated.")]
 
 
