@@ -4,6 +4,7 @@ import os
 import secrets
 import socket
 from datetime import timedelta
+from pathlib import Path
 
 import psutil
 from sqlmodel import Session, col, or_, update
@@ -15,9 +16,8 @@ LEASE = timedelta(seconds=30)
 
 
 def new_token() -> str:
-    """`<host>|<pid>|<start of the process, ms>|<random>`."""
-    born = int(psutil.Process().create_time() * 1000)
-    return f"{socket.gethostname()}|{os.getpid()}|{born}|{secrets.token_hex(4)}"
+    """`<host>|<pid>|<start of the process>|<random>`."""
+    return f"{socket.gethostname()}|{os.getpid()}|{_born(os.getpid())}|{secrets.token_hex(4)}"
 
 
 def claim(session: Session, row: Job | Build, token: str) -> bool:
@@ -58,8 +58,15 @@ def is_gone(token: str) -> bool:
     if host != socket.gethostname() or not pid.isdecimal() or not born.isdecimal():
         return False
     try:
-        return int(psutil.Process(int(pid)).create_time() * 1000) != int(born)
-    except psutil.NoSuchProcess:
+        return _born(int(pid)) != int(born)
+    except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
         return True
     except psutil.Error:
         return False
+
+
+def _born(pid: int) -> int:
+    """When a process started: in ticks since boot where /proc says so, because the clock may be set meanwhile."""
+    if not Path("/proc/self/stat").exists():
+        return int(psutil.Process(pid).create_time())
+    return int(Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[19])

@@ -145,18 +145,24 @@ class Recorder:
             start_time=_milliseconds(job.started_at or job.created_at),
             tags={"atelier.name": job.name, **job.tags},
         )
-        self._note(job, run_id, experiment_id)
-        return run_id, experiment_id
+        kept = self._note(job, run_id, experiment_id)
+        if kept[0] != run_id:
+            tracking.delete_run(name, run_id)
+        return kept
 
-    def _note(self, job: Job, run_id: str, experiment_id: str) -> None:
+    def _note(self, job: Job, run_id: str, experiment_id: str) -> tuple[str, str]:
+        """What the rows name from now on: another worker may have been faster, then its run counts."""
         with self.studio.scope(SYSTEM, write=True) as scope:
             experiment = scope.session.get(Experiment, job.experiment_id)
             row = scope.session.get(Job, job.id)
             if experiment is None or row is None:
-                return
+                raise NotFound("The job is not there any more.")
+            if row.run_id and experiment.mlflow_id:
+                return row.run_id, experiment.mlflow_id
             experiment.mlflow_id, row.run_id = experiment_id, run_id
             scope.session.add_all((experiment, row))
             metrics.note_run(scope.session, job, run_id, experiment_id, _milliseconds(job.started_at or job.created_at))
+            return run_id, experiment_id
 
     def _required(self) -> Tracking:
         tracking = self._tracking()

@@ -216,7 +216,8 @@ class Rig:
         where = artifacts.mlflow_workspace(row.workspace_id)
         found = self.tracking._search(where, experiment.mlflow_id, f"tags.`{JOB_TAG}` = '{row.id}'")
         wanted = {"Completed": "FINISHED", "Failed": "FAILED", "Canceled": "KILLED"}[str(row.status)]
-        return [] if [run.status for run in found] == [wanted] else [f"tracking: {name} has the runs {found}"]
+        runs = [(run.run_id, run.status) for run in found if run.lifecycle_stage == "active"]
+        return [] if runs == [(row.run_id, wanted)] else [f"tracking: {name} has the runs {runs}, not {row.run_id}"]
 
     def _proof(self, name: str, path: str, output: str = "proof") -> bytes:
         if not path:
