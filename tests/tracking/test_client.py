@@ -51,7 +51,7 @@ def test_runs_of_outside_clients_are_in_the_experiments_table(site: Site, notebo
         """,
         ben,
     )
-    site.eventually(lambda: bool(site.runs("outside", metrics=["loss"])), "the run is listed")
+    site.eventually(lambda: [row.status for row in site.runs("outside")] == ["FINISHED"], "the run is listed and over")
     (row,) = site.runs("outside", metrics=["loss"], params=["depth"])
     assert (row.run_id, row.job, row.name, row.status) == (run_id, "", "by hand", "FINISHED")
     assert (row.metrics, row.params) == ({"loss": 0.25}, {"depth": "3"})
