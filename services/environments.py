@@ -163,13 +163,17 @@ def rebuild(scope: Scope, name: str, version: str) -> Build:
     if build.status in {"Queued", "Running"}:
         raise Conflict(f"Environment '{name}:{version}' is being built.")
     build.status, build.error, build.attempt = "Queued", "", 0
+    build.wish = {**build.wish, "anew": True}
     scope.session.add(build)
     emit(scope, "environment", name, f"A rebuild of '{name}:{version}' was requested")
     return build
 
 
-def wish(studio: Studio, environment: Environment) -> BuildWish:
-    """What the engine must make ready, after the image map; pure but for reading `maps.yml`."""
+def wish(studio: Studio, environment: Environment, *, anew: bool = False) -> BuildWish:
+    """What the engine must make ready, after the image map; pure but for reading `maps.yml`.
+
+    What the map makes of an image is part of the hash: another map, another image.
+    """
     definition = environment.spec
     maps = image_map(studio)
     build = definition.get("build")
@@ -177,9 +181,11 @@ def wish(studio: Studio, environment: Environment) -> BuildWish:
     conda = definition.get("conda_file")
     requirements = specs.translate(conda) if conda else None
     froms = _froms(context, build["dockerfile_path"], maps) if build and context else {}
+    base = "" if build else maps.image(definition["image"])
+    mapped = "\0".join([environment.hash, base, *(f"{name}={used}" for name, used in sorted(froms.items()))])
     return BuildWish(
-        hash=environment.hash,
-        base="" if build else maps.image(definition["image"]),
+        hash=hashlib.sha256(mapped.encode()).hexdigest(),
+        base=base,
         requirements=tuple(requirements.packages) if requirements else (),
         pip_options=tuple(requirements.options) if requirements else (),
         python=requirements.python if requirements else None,
@@ -188,6 +194,7 @@ def wish(studio: Studio, environment: Environment) -> BuildWish:
         dockerfile=build["dockerfile_path"] if build else "Dockerfile",
         workspace=environment.workspace_id,
         froms=froms,
+        anew=anew,
     )
 
 

@@ -146,7 +146,8 @@ class BuildWish:
 
     `base` was already rewritten by the image map; `froms` says what to use for each image that a context's
     Dockerfile names. `conda` is the conda file's text: used as it is where the base image has conda, else
-    `requirements` (its translation to pip) counts. `python` is the wished major.minor.
+    `requirements` (its translation to pip) counts. `python` is the wished major.minor. `anew` builds although
+    the image is there.
     """
 
     hash: str
@@ -159,6 +160,7 @@ class BuildWish:
     dockerfile: str = "Dockerfile"
     workspace: str = ""
     froms: Mapping[str, str] = field(default_factory=dict)
+    anew: bool = False
 
 
 class BuildFailed(EngineError):
@@ -225,8 +227,8 @@ class Engine(Protocol):
         """Pull or build, appending to `log`. Raises BuildFailed, ImageNotFound or Unavailable."""
         ...
 
-    def discard(self, hash: str) -> None:
-        """Removes the image that was built for a definition of this hash; no-op when it is gone or in use."""
+    def discard(self, reference: str) -> None:
+        """Removes an image that was built here; no-op for any other, and when it is gone or in use."""
         ...
 
     def sweep(self, keep_holders: Sequence[str]) -> int:

@@ -128,7 +128,7 @@ class FakeEngine:
         return self.built.get(wish.hash)
 
     def build(self, wish: BuildWish, log: Path) -> Image:
-        if (ready := self.image(wish)) is not None:
+        if not wish.anew and (ready := self.image(wish)) is not None:
             return ready
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a", encoding="utf-8") as file:
@@ -138,9 +138,9 @@ class FakeEngine:
         self.built[wish.hash] = Image(f"fake/{wish.hash}", f"sha256:{wish.hash}", 1)
         return self.built[wish.hash]
 
-    def discard(self, hash: str) -> None:
+    def discard(self, reference: str) -> None:
         self._answering()
-        self.built.pop(hash, None)
+        self.built = {key: image for key, image in self.built.items() if image.reference != reference}
 
     def sweep(self, keep_holders: Sequence[str]) -> int:
         return 0

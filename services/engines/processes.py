@@ -25,6 +25,7 @@ from services.core.times import iso, now
 from services.engines import listings, pip_settings
 from services.engines.containers import (
     INSTALL,
+    BuildFailed,
     BuildWish,
     Container,
     Ended,
@@ -187,13 +188,20 @@ class ProcessEngine:
         return self._environments.image(wish)
 
     def build(self, wish: BuildWish, log: Path) -> Image:
+        there = self.image(wish) if wish.anew else None
+        if there is not None and self._is_used(there.reference):
+            raise BuildFailed("A job is running in this environment.", hint="Build it again when the job has ended.")
         return self._environments.build(wish, log)
 
-    def discard(self, hash: str) -> None:
-        self._environments.discard(hash)
+    def discard(self, reference: str) -> None:
+        self._environments.discard(Path(reference))
 
     def sweep(self, keep_holders: Sequence[str]) -> int:
         return 0
+
+    def _is_used(self, reference: str) -> bool:
+        running = [row for row in self.found({}) if row.status == "running"]
+        return any(self._state(row.name)[1]["environment"].get("VIRTUAL_ENV") == reference for row in running)
 
     def _of(self, name: str) -> Path:
         return self._folder / "/".join(parts_of(name))

@@ -43,11 +43,13 @@ class VirtualEnvironments:
         self._folder.mkdir(parents=True, exist_ok=True)
         log.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(self._folder / f"{place.name}.lock"):
-            return self._found(place) or self._made(wish, interpreter, place, log, note)
+            there = None if wish.anew else self._found(place)
+            return there or self._made(wish, interpreter, place, log, note)
 
-    def discard(self, hash: str) -> None:
-        """What was made for this hash; a bare interpreter's environment is everybody's and stays."""
-        place = self._folder / hash[:32]
+    def discard(self, place: Path) -> None:
+        """What was made for one definition; a bare interpreter's environment is everybody's and stays."""
+        if place.parent != self._folder or place.name.startswith("python-"):
+            return
         shutil.rmtree(place, ignore_errors=True)
         for left in (place.with_name(f"{place.name}.txt"), place.with_name(f"{place.name}.lock")):
             left.unlink(missing_ok=True)

@@ -143,7 +143,8 @@ class Builds:
             _say(path, "The worker was restarted; the build goes on.")
         failpoints.reach("before_build")
         try:
-            image = self.engine.build(environments.wish(self.studio, environment), path)
+            wish = environments.wish(self.studio, environment, anew=bool(build.wish.get("anew")))
+            image = self.engine.build(wish, path)
         except Unavailable as cause:
             self._retried(build, cause)
             return
@@ -172,6 +173,7 @@ class Builds:
             if row is None or row.lock_token != self.token:
                 return
             row.status, row.error, row.finished_at, row.lock_token = status, error[:4000], now(), ""
+            row.wish = {key: value for key, value in row.wish.items() if key != "anew"}
             if image is not None:
                 row.image, row.digest, row.size, row.packages = (
                     image.reference,

@@ -91,8 +91,8 @@ class Removals:
         for run_id in known:
             self.studio.history.drop(run_id)
         self.engine.sweep(self._groups())
-        for hash_ in self._only_here(workspace.id):
-            self.engine.discard(hash_)
+        for image in self._only_here(workspace.id):
+            self.engine.discard(image)
         name = artifacts.mlflow_workspace(workspace.id)
         self._required().delete_workspace(name)
         _removed(self.studio.folders.artifacts / "workspaces" / name)
@@ -112,10 +112,10 @@ class Removals:
             )
 
     def _only_here(self, workspace_id: str) -> list[str]:
-        """Hashes of environments that were built for this workspace and for no other."""
+        """Images that this workspace's jobs ran on and no other's."""
         with self.studio.scope(SYSTEM) as scope:
-            others = select(Build.hash).where(Build.workspace_id != workspace_id)
-            mine = select(Build.hash).where(Build.workspace_id == workspace_id, col(Build.hash).not_in(others))
+            others = select(Build.image).where(Build.workspace_id != workspace_id)
+            mine = select(Build.image).where(Build.workspace_id == workspace_id, col(Build.image).not_in(others))
             return list(scope.session.exec(mine.distinct()))
 
     def _runs_of(self, job: Job) -> dict[str, str]:

@@ -9,7 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -191,10 +191,22 @@ class Promises:
     def test_a_discarded_image_is_gone_and_may_be_discarded_again(
         self, bench: Bench, buildable: BuildWish, tmp_path: Path
     ) -> None:
-        bench.engine.build(buildable, tmp_path / "log")
+        made = bench.engine.build(buildable, tmp_path / "log")
+        bench.engine.discard("python:3.11")
+        assert bench.engine.image(buildable) is not None
         for _ in range(2):
-            bench.engine.discard(buildable.hash)
+            bench.engine.discard(made.reference)
         assert bench.engine.image(buildable) is None
+
+    def test_a_rebuild_is_a_build_although_the_image_is_there(
+        self, bench: Bench, buildable: BuildWish, tmp_path: Path
+    ) -> None:
+        log = tmp_path / "log"
+        bench.engine.build(buildable, log)
+        before = log.stat().st_size
+        bench.engine.build(replace(buildable, anew=True), log)
+        assert log.stat().st_size > before
+        assert bench.engine.image(buildable) is not None
 
     def test_sweeping_leaves_what_runs(self, bench: Bench) -> None:
         id_ = bench.started("sleep 600", holder="lab/ada")

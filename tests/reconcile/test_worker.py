@@ -81,7 +81,7 @@ def test_a_broken_build_fails_its_jobs_and_says_why(site: Site) -> None:
         made = environments.create(
             scope, Environment(name="broken", image="python:3.11", conda_file={"dependencies": ["six"]})
         )
-    site.engine.broken_builds.add(made.hash)
+    site.engine.broken_builds.add(environments.wish(site.stage.studio, made).hash)
     job = site.until(site.submit("exit 0", environment="azureml:broken:1"))
     assert (job.status, job.reason) == (JobStatus.Failed, "BuildFailed")
     assert "it was told to" in job.message

@@ -199,9 +199,9 @@ class DockerEngine:
         with translating(), closing(connect(self._host, seconds=BUILD_SECONDS)) as client:
             return Images(client, self.home, self.install).build(wish, log)
 
-    def discard(self, hash: str) -> None:
+    def discard(self, reference: str) -> None:
         with translating():
-            self.images.discard(hash)
+            self.images.discard(reference)
 
     def sweep(self, keep_holders: Sequence[str]) -> int:
         return self.networks.sweep(frozenset(keep_holders))

@@ -47,7 +47,7 @@ class Images:
         locks = self.home / "locks"
         locks.mkdir(exist_ok=True)
         with FileLock(locks / f"build-{wish.hash[:32]}.lock"):
-            if (ready := self.image(wish)) is not None:
+            if not wish.anew and (ready := self.image(wish)) is not None:
                 return ready
             say = _sayer(log)
             if wish.context is not None:
@@ -59,10 +59,12 @@ class Images:
         """A base image for every interpreter of this host; quick when they are there."""
         return [self._made_base(one.version, say) for one in interpreters()]
 
-    def discard(self, hash: str) -> None:
+    def discard(self, reference: str) -> None:
         """Takes the tag away; the engine keeps the layers while a container stands on them."""
+        if not reference.startswith(self._tag("")):
+            return
         try:
-            self.client.remove_image(self._tag(hash))
+            self.client.remove_image(reference)
         except errors.APIError as cause:
             if cause.response is None or cause.response.status_code not in {404, 409}:
                 raise
