@@ -29,7 +29,7 @@ from tests.conftest import Stage, free_port, make_stage
 from tests.tracking.wire import Wire
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 60.0
+PATIENCE = 200.0
 LAB = {"X-MLFLOW-WORKSPACE": "lab"}
 
 
