@@ -28,24 +28,24 @@ def form(copied: Job | None) -> upload.Sent | None:
         known = [f"azureml:{row.name}@latest" for row in environments.listed(s)]
         named = [each.experiment.name for each in experiments.listed(s)]
     one, two = st.columns(2, gap="small")
-    one.text_input("Display name", key="f_display_name", on_change=jobform.wrote, args=("display_name",))
+    one.text_input("Display name", key=jobform.box("display_name"), on_change=jobform.wrote, args=("display_name",))
     two.text_input(
         "Experiment",
-        key="f_experiment_name",
+        key=jobform.box("experiment_name"),
         on_change=jobform.wrote,
         args=("experiment_name",),
         help=plain(", ".join(named[:5])) or None,
     )
-    st.text_area("Command", key="f_command", height=96, on_change=jobform.wrote, args=("command",))
+    st.text_area("Command", key=jobform.box("command"), height=96, on_change=jobform.wrote, args=("command",))
     st.html(tag("div", "Code", cls="at-label"))
     start = upload.Sent(copied.snapshot_id, f"the code of {copied.name}", 0) if copied and copied.snapshot_id else None
     sent = upload.area(f"code:{copied.name if copied else ''}", "code", "Drop a folder or files here", start=start)
-    chosen = st.session_state.get("f_environment")
+    chosen = jobform.environment_word(jobform.value().get("environment"))
     options = [*known, *([chosen] if chosen and chosen not in known else [])]
     st.selectbox(
         "Environment",
         options,
-        key="f_environment",
+        key=jobform.box("environment"),
         accept_new_options=True,
         index=None,
         placeholder="Choose one, or type an image such as python:3.11",
@@ -54,12 +54,21 @@ def form(copied: Job | None) -> upload.Sent | None:
     for kind in TABLES:
         rows(kind)
     with st.expander("More"):
-        st.text_area("Description", key="f_description", height=68, on_change=jobform.wrote, args=("description",))
-        st.text_input("Tags", key="f_tags", placeholder="team=vision, seed=1", on_change=jobform.wrote_tags)
+        st.text_area(
+            "Description", key=jobform.box("description"), height=68, on_change=jobform.wrote, args=("description",)
+        )
+        st.text_input("Tags", key=jobform.box("tags"), placeholder="team=vision, seed=1", on_change=jobform.wrote_tags)
         one, two = st.columns(2, gap="small")
-        one.text_input("Compute", key="f_compute", placeholder="local", on_change=jobform.wrote, args=("compute",))
+        one.text_input(
+            "Compute", key=jobform.box("compute"), placeholder="local", on_change=jobform.wrote, args=("compute",)
+        )
         two.number_input(
-            "Timeout (hours)", key="f_timeout", min_value=0.0, value=None, step=0.5, on_change=jobform.wrote_timeout
+            "Timeout (hours)",
+            key=jobform.box("timeout"),
+            min_value=0.0,
+            value=None,
+            step=0.5,
+            on_change=jobform.wrote_timeout,
         )
         data()
     return sent
@@ -67,7 +76,7 @@ def form(copied: Job | None) -> upload.Sent | None:
 
 def rows(kind: str) -> None:
     title, columns = TABLES[kind]
-    held = st.session_state[f"_rows_{kind}"]
+    held = jobform.rows(kind)
     with st.expander(f"{title} ({len(held)})" if held else title, expanded=bool(held)):
         st.data_editor(
             pd.DataFrame(held, columns=list(columns), dtype="object"),
@@ -99,7 +108,7 @@ def data() -> None:
 
 def spec() -> CommandJob:
     """What the YAML says, as a job. Raises Invalid with the line."""
-    written = source.load(st.session_state[jobform.TEXT], file="job.yml")
+    written = source.load(jobform.text(), file="job.yml")
     kind = written.value.get("type", "command")
     if kind != "command":
         raise Invalid(f"Jobs of type '{kind}' are not run by this version.", where=written.where(("type",)))
@@ -117,12 +126,12 @@ def submit(code: upload.Sent | None) -> str | None:
     try:
         wanted = spec()
         with context.scope(write=True) as s:
-            made = jobs.submit(s, wanted, source=st.session_state[jobform.TEXT], snapshot=code.id if code else None)
+            made = jobs.submit(s, wanted, source=jobform.text(), snapshot=code.id if code else None)
     except AtelierError as error:
         context.show(error)
         return None
     context.done(f"Job '{made.display_name}' was submitted.")
-    st.session_state.pop("_job_form", None)
+    jobform.over()
     return made.name
 
 
@@ -151,7 +160,11 @@ if (added := context.recall("add_input")) is not None:
     jobform.add_input(*added)
 jobform.begin(f"{context.workspace_name()}:{origin}", written)
 reason = context.may("jobs/write")
-with parts.header("New job", crumbs=[("Jobs", context.link("jobs"))], below=f"From {copied.name}" if copied else None):
+with parts.header(
+    "New job",
+    crumbs=[("Jobs", context.link("jobs"))],
+    below=f"From {copied.display_name or copied.name}" if copied else None,
+):
     parts.cli("atelier job create -f job.yml --stream")
     validate = st.button("Validate", icon=":material/rule:")
     send = st.button("Submit", type="primary", icon=":material/play_arrow:", disabled=bool(reason), help=reason or None)
@@ -159,8 +172,8 @@ answer = st.container()
 left, right = st.columns([1, 1], gap="medium")
 with left:
     code = form(copied)
-with right:
-    st.text_area("job.yml", key=jobform.TEXT, height=640, on_change=jobform.typed)
+with right, st.container(key="yaml"):
+    st.text_area("job.yml", key=jobform.text_box(), height=640, on_change=jobform.typed)
 with answer:
     name = submit(code) if send else None
     if validate:

@@ -43,7 +43,7 @@ ARGUMENTS = [
 ]
 # Streamlit asks twice beside the page before it asks at the root: known, harmless, only on deep links.
 DEEP_LINK = ("/_stcore/health", "/_stcore/host-config")
-PATIENCE = 90_000
+PATIENCE = 25_000
 expect.set_options(timeout=PATIENCE)
 
 
