@@ -9,8 +9,7 @@ from services import jobs
 from services.engines.processes import ProcessEngine
 from services.engines.tracking import FakeTracking
 from tests.conftest import Stage
-from tests.reconcile.conftest import eventually, working
-from tests.reconcile.test_docker_jobs import Bench
+from tests.reconcile.conftest import Bench, eventually, working
 
 pytestmark = pytest.mark.slow
 
@@ -68,7 +67,7 @@ def test_ends_are_told_apart(bench: Bench) -> None:
     with bench.stage.scope() as scope:
         jobs.cancel(scope, name)
     assert bench.until(name).status == "Canceled"
-    assert bench.log(name) == "ready\ntold\n"
+    assert {"ready", "told"} <= set(bench.log(name).splitlines())  # bash may add that its sleep was terminated
 
 
 def test_an_image_that_needs_containers_is_refused_with_a_way_out(bench: Bench) -> None:

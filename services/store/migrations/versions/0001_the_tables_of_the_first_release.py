@@ -1,4 +1,4 @@
-"""The tables of the first release."""
+"""The tables of the first release, all in one: long because Alembic writes every column and index out."""
 
 from collections.abc import Sequence
 
