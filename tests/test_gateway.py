@@ -15,7 +15,7 @@ from app.server import application
 from services import jobs, sessions
 from services.specs.jobs import CommandJob
 from services.store.rows import Job, Principal, RoleAssignment
-from tests.api.conftest import api_token, listening
+from tests.api.conftest import PLAIN, api_token, listening
 from tests.api.test_walk import doors
 from tests.conftest import Stage, free_port
 
@@ -54,7 +54,7 @@ def door(lite: Stage) -> Iterator[str]:
 
 def got(door: str, path: str, token: str = "", method: str = "GET") -> httpx.Response:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    return httpx.request(method, door + path, headers=headers, trust_env=False)
+    return httpx.request(method, door + path, headers=headers, trust_env=False, verify=PLAIN)
 
 
 def test_a_running_job_reaches_its_tracking(door: str, token: str, job: Job):
