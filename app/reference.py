@@ -74,14 +74,18 @@ def _settings() -> Iterator[str]:
 def _routes() -> Iterator[str]:
     yield "## REST\n"
     yield "Bearer token, JSON, RFC 9457 problems, pages by `next_cursor`. The whole of it: `/api/v1/openapi.json`.\n"
-    app = FastAPI()
-    app.include_router(router())
     rows = [
-        (method.upper(), f"`{path}`", str(what.get("description") or what["summary"]).splitlines()[0])
-        for path, methods in sorted(app.openapi()["paths"].items())
-        for method, what in methods.items()
+        (str(what["method"]), f"`{what['path']}`", str(what["description"]).splitlines()[0]) for what in operations()
     ]
     yield from _table(("Method", "Path", "What"), rows)
+
+
+def operations() -> list[dict[str, Any]]:
+    """What OpenAPI says of every route, with its `method` and `path`."""
+    app = FastAPI()
+    app.include_router(router())
+    paths = sorted(app.openapi()["paths"].items())
+    return [{"method": method.upper(), "path": path, **what} for path, found in paths for method, what in found.items()]
 
 
 def _roles() -> Iterator[str]:

@@ -46,6 +46,11 @@ def test_every_command_and_flag_says_what_it_does() -> None:
         assert all(getattr(each, "help", None) for each in command.params if each.name != "help"), path
 
 
+def test_every_route_says_what_it_does() -> None:
+    silent = [what["operationId"] for what in reference.operations() if not what.get("description")]
+    assert not silent
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_links_and_pictures_lead_somewhere(document: Path) -> None:
     targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", document.read_text(encoding="utf-8"))

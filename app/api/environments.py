@@ -29,6 +29,7 @@ class Definition(BaseModel):
 
 @router.get("")
 def listed(asking: Asking, ws: str, include_archived: bool = False, search: str = "") -> Any:
+    """The latest version of each environment."""
     with asking.scope(ws) as scope:
         rows = environments.listed(scope, include_archived=include_archived, search=search)
         return page([environments.as_json(row, environments.build_of(scope, row)) for row in rows])
@@ -36,6 +37,7 @@ def listed(asking: Asking, ws: str, include_archived: bool = False, search: str 
 
 @router.post("", status_code=201, openapi_extra=described(Definition))
 def create(asking: Asking, ws: str, sent: Definition = body(Definition)) -> Any:
+    """Creates a version; conda files inline, a build context uploaded before."""
     spec = checked(Environment, sent.spec)
     with asking.scope(ws, write=True) as scope:
         row = environments.create(scope, spec, context=sent.context)
@@ -44,6 +46,7 @@ def create(asking: Asking, ws: str, sent: Definition = body(Definition)) -> Any:
 
 @router.get("/{name}/versions")
 def versions(asking: Asking, ws: str, name: str) -> Any:
+    """All versions of an environment, the newest first."""
     with asking.scope(ws) as scope:
         rows = environments.versions(scope, name)
         return page([environments.as_json(row, environments.build_of(scope, row)) for row in rows])
@@ -51,6 +54,7 @@ def versions(asking: Asking, ws: str, name: str) -> Any:
 
 @router.get("/{name}/versions/{version}")
 def show(asking: Asking, ws: str, name: str, version: str) -> Any:
+    """One version; `latest` is the most recently created."""
     with asking.scope(ws) as scope:
         row = environments.get(scope, name, None if version == "latest" else version)
         return environments.as_json(row, environments.build_of(scope, row))
@@ -58,6 +62,7 @@ def show(asking: Asking, ws: str, name: str, version: str) -> Any:
 
 @router.post("/{name}/versions/{version}/archive")
 def archive(asking: Asking, ws: str, name: str, version: str) -> Any:
+    """Hides a version from lists."""
     with asking.scope(ws, write=True) as scope:
         row = environments.archive(scope, name, version)
         return environments.as_json(row, environments.build_of(scope, row))
@@ -65,6 +70,7 @@ def archive(asking: Asking, ws: str, name: str, version: str) -> Any:
 
 @router.post("/{name}/versions/{version}/restore")
 def restore(asking: Asking, ws: str, name: str, version: str) -> Any:
+    """Shows an archived version again."""
     with asking.scope(ws, write=True) as scope:
         row = environments.archive(scope, name, version, restore=True)
         return environments.as_json(row, environments.build_of(scope, row))
@@ -72,6 +78,7 @@ def restore(asking: Asking, ws: str, name: str, version: str) -> Any:
 
 @router.post("/{name}/versions/{version}/build", status_code=202)
 def build(asking: Asking, ws: str, name: str, version: str) -> Any:
+    """Asks for the image to be built anew."""
     with asking.scope(ws, write=True) as scope:
         environments.rebuild(scope, name, version)
         row = environments.get(scope, name, version)
@@ -80,6 +87,7 @@ def build(asking: Asking, ws: str, name: str, version: str) -> Any:
 
 @router.get("/{name}/versions/{version}/build-log")
 def build_log(asking: Asking, ws: str, name: str, version: str, offset: Annotated[int, Query(ge=0)] = 0) -> Response:
+    """The log of the build from `offset`, with the offset after it in X-Log-Offset."""
     with asking.scope(ws) as scope:
         found = environments.build_of(scope, environments.get(scope, name, version))
         if found is None:

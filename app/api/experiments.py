@@ -13,6 +13,7 @@ router = APIRouter(prefix="/workspaces/{ws}/experiments", tags=["experiments"])
 
 @router.get("")
 def listed(asking: Asking, ws: str, include_archived: bool = False, search: str = "") -> Any:
+    """Experiments with their latest job."""
     with asking.scope(ws) as scope:
         found = experiments.listed(scope, include_archived=include_archived, search=search)
         return page([experiments.as_json(each) for each in found])
@@ -20,6 +21,7 @@ def listed(asking: Asking, ws: str, include_archived: bool = False, search: str 
 
 @router.get("/{name}")
 def show(asking: Asking, ws: str, name: str) -> Any:
+    """One experiment."""
     with asking.scope(ws) as scope:
         for each in experiments.listed(scope, include_archived=True):
             if each.experiment.name == name:
@@ -39,6 +41,7 @@ def runs(
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
     offset: Annotated[int, Query(ge=0, le=1 << 31)] = 0,
 ) -> Any:
+    """Runs of an experiment with the metrics and params asked for."""
     with asking.scope(ws) as scope:
         rows = metrics.runs(
             scope,

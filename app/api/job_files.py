@@ -44,12 +44,14 @@ def log(
 
 @router.get("/files")
 def files(asking: Asking, ws: str, name: str, prefix: str = "") -> Any:
+    """The run's artifacts."""
     with asking.scope(ws) as scope:
         return page([_file(each) for each in artifacts.listed(scope, name, prefix=prefix)])
 
 
 @router.get("/files/{path:path}")
 def file(asking: Asking, ws: str, name: str, path: str, range: Range = None) -> Response:
+    """One artifact; ranges are honoured."""
     with asking.scope(ws) as scope:
         opened, size = artifacts.opened(scope, name, path)
     return streams.file(opened, size, path, range)
@@ -57,12 +59,14 @@ def file(asking: Asking, ws: str, name: str, path: str, range: Range = None) -> 
 
 @router.get("/outputs/{output}/files")
 def output_files(asking: Asking, ws: str, name: str, output: str) -> Any:
+    """The files of a named output."""
     with asking.scope(ws) as scope:
         return page([_file(each) for each in artifacts.output(scope, name, output)])
 
 
 @router.get("/outputs/{output}/files/{path:path}")
 def output_file(asking: Asking, ws: str, name: str, output: str, path: str, range: Range = None) -> Response:
+    """One file of a named output; ranges are honoured."""
     with asking.scope(ws) as scope:
         opened, size = artifacts.opened_output(scope, name, output, path)
     return streams.file(opened, size, path, range)

@@ -53,6 +53,7 @@ def submit(
     sent: Submission = body(Submission),
     idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
 ) -> Any:
+    """Submits a job; an Idempotency-Key makes a repeated call answer the same job."""
     kind = sent.spec.get("type", "command")
     if kind != "command":
         raise Invalid(f"Jobs of type {str(kind)[:40]!r} are not run by this version.", where="type")
@@ -91,6 +92,7 @@ def listed(
     limit: int = 50,
     cursor: str = "",
 ) -> Any:
+    """Jobs by search, status, creator and experiment, in pages."""
     query = jobs.JobQuery(
         search, tuple(status), tuple(created_by), experiment_name, include_archived, order_by, limit, cursor
     )
@@ -101,6 +103,7 @@ def listed(
 
 @router.get("/{name}")
 def show(asking: Asking, ws: str, name: Name, response: Response) -> Any:
+    """One job, with its revision as ETag."""
     with asking.scope(ws) as scope:
         job = jobs.get(scope, name)
         response.headers["ETag"] = f'"{job.revision}"'
@@ -109,6 +112,7 @@ def show(asking: Asking, ws: str, name: Name, response: Response) -> Any:
 
 @router.patch("/{name}", openapi_extra=described(Change))
 def update(asking: Asking, ws: str, name: Name, response: Response, change: Change = body(Change)) -> Any:
+    """Changes display name, description or tags; If-Match guards against somebody else's change."""
     with asking.scope(ws, write=True) as scope:
         asking.expects(scope, jobs.get(scope, name))
         job = jobs.update_details(scope, name, **change.model_dump())
@@ -118,6 +122,7 @@ def update(asking: Asking, ws: str, name: Name, response: Response, change: Chan
 
 @router.delete("/{name}", status_code=204)
 def delete(asking: Asking, ws: str, name: Name) -> None:
+    """Deletes an ended job with its files."""
     with asking.scope(ws, write=True) as scope:
         asking.expects(scope, jobs.get(scope, name))
         jobs.delete(scope, name)
@@ -125,24 +130,28 @@ def delete(asking: Asking, ws: str, name: Name) -> None:
 
 @router.post("/{name}/cancel", status_code=202)
 def cancel(asking: Asking, ws: str, name: Name) -> Any:
+    """Asks for a job to be stopped."""
     with asking.scope(ws, write=True) as scope:
         return _shown(asking, scope, jobs.cancel(scope, name))
 
 
 @router.post("/{name}/archive")
 def archive(asking: Asking, ws: str, name: Name) -> Any:
+    """Hides a job from lists."""
     with asking.scope(ws, write=True) as scope:
         return _shown(asking, scope, jobs.archive(scope, name))
 
 
 @router.post("/{name}/restore")
 def restore(asking: Asking, ws: str, name: Name) -> Any:
+    """Shows an archived job again."""
     with asking.scope(ws, write=True) as scope:
         return _shown(asking, scope, jobs.restore(scope, name))
 
 
 @router.get("/{name}/events")
 def told(asking: Asking, ws: str, name: Name) -> Any:
+    """What happened to a job, in order."""
     with asking.scope(ws) as scope:
         jobs.get(scope, name)
         return page([shapes.event(row) for row in events.of(scope, "job", name)])
@@ -150,6 +159,7 @@ def told(asking: Asking, ws: str, name: Name) -> Any:
 
 @router.get("/{name}/metrics")
 def summary(asking: Asking, ws: str, name: Name) -> Any:
+    """Of each metric the last, least and greatest value; params and tags."""
     with asking.scope(ws) as scope:
         found = metrics.summary(scope, name)
     return {
@@ -176,6 +186,7 @@ def history(
     key: Annotated[list[str], Query()],
     max_points: Annotated[int | None, Query(ge=4, le=100_000)] = None,
 ) -> Response:
+    """The points of metrics, down-sampled to `max_points` with all extremes kept."""
     with asking.scope(ws) as scope:
         lines = metrics.history(scope, name, key, max_points=max_points)
     value = [

@@ -39,6 +39,7 @@ class Announcement(BaseModel):
 
 @router.post("", status_code=201, openapi_extra=described(Announcement))
 def begin(asking: Asking, ws: str, sent: Announcement = body(Announcement)) -> Any:
+    """Announces files by path, size and hash; answers which of them are missing."""
     with asking.scope(ws, write=True) as scope:
         return shown(uploads.begin(scope, sent.kind, sent.listed()))
 
@@ -51,6 +52,7 @@ async def content(request: Request, asking: Asking, ws: str, upload: str) -> Any
 
 @router.post("/{upload}/seal")
 def seal(asking: Asking, ws: str, upload: str) -> Any:
+    """Closes an upload once everything has arrived and is what was announced."""
     with asking.scope(ws, write=True) as scope:
         return shown(uploads.seal(scope, upload))
 
