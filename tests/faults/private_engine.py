@@ -9,6 +9,8 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from services.core.errors import AtelierError
 from services.engines.docker.connection import connect
 
@@ -100,8 +102,19 @@ class PrivateEngine:
 
     def _ended(self, number: signal.Signals) -> None:
         assert self._daemon is not None
+        record = self.root / "exec" / "containerd" / "containerd.pid"
+        containerd = int(record.read_text()) if record.exists() else 0
         self._daemon.send_signal(number)
         self._daemon.wait(60)
+        while containerd and _is_alive(containerd):  # it goes down with its parent, and the next one must not meet it
+            time.sleep(0.02)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _mounts_below(root: Path) -> list[str]:
