@@ -8,6 +8,8 @@ from typing import Any
 
 import psutil
 
+from app.orphan import VARIABLE
+
 _FILE = "studio.json"
 
 
@@ -19,6 +21,16 @@ def running(home: Path) -> dict[str, Any]:
         return said if process.status() != psutil.STATUS_ZOMBIE and _is_same(process, said) else {}
     except (OSError, ValueError, KeyError, psutil.Error):
         return {}
+
+
+def left_behind(home: Path) -> list[psutil.Process]:
+    """Children of a supervisor that was killed, and that have not noticed yet."""
+    try:
+        said = json.loads((home / _FILE).read_text(encoding="utf-8"))
+        numbers = {int(pid) for pid in said.get("children", {}).values()}
+    except (OSError, ValueError, AttributeError):
+        return []
+    return [process for number in numbers if (process := _child_of(number, said.get("pid"))) is not None]
 
 
 def say(home: Path, **facts: Any) -> None:
@@ -40,6 +52,15 @@ def forget(home: Path) -> None:
 def _is_same(process: psutil.Process, said: Mapping[str, Any]) -> bool:
     """Numbers of processes are used again; the time of birth would not do, as it moves with the clock."""
     return process.cmdline() == said.get("command")
+
+
+def _child_of(number: int, supervisor: object) -> psutil.Process | None:
+    try:
+        process = psutil.Process(number)
+        is_ours = process.environ().get(VARIABLE) == str(supervisor)
+    except psutil.Error:
+        return None
+    return process if is_ours and process.status() != psutil.STATUS_ZOMBIE else None
 
 
 def _write(path: Path, value: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +32,7 @@ FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
 STEADY_SECONDS = 30.0
 PATIENCE = 10.0
 STOP_SECONDS = {"web": 5.0, "worker": 12.0, "tracking": 3.0}
+LEFTOVER_SECONDS = 10.0
 LOG_BYTES = 20 << 20
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -169,6 +171,7 @@ def up(settings: Settings, *, on_ready: Callable[[str, str], None] | None = None
     except Timeout as cause:
         raise _runs_already(home) from cause
     try:
+        _wait_for_leftovers(home)
         require_port(settings)
         _run(settings, on_ready)
     finally:
@@ -181,7 +184,17 @@ def require_free(settings: Settings) -> None:
     check_address(settings)
     if presence.running(settings.home):
         raise _runs_already(settings.home)
+    _wait_for_leftovers(settings.home)
     require_port(settings)
+
+
+def _wait_for_leftovers(home: Path) -> None:
+    """They leave by themselves (app/orphan.py); who has not in time is killed, or it would hold the port."""
+    _, alive = psutil.wait_procs(presence.left_behind(home), timeout=LEFTOVER_SECONDS)
+    for process in alive:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(alive, timeout=1.0)
 
 
 def check_address(settings: Settings) -> None:

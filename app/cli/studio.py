@@ -217,12 +217,17 @@ def _detached(settings: "Settings", *, no_browser: bool) -> None:
     if not _until(lambda: process.poll() is not None or _is_ready(settings), READY_SECONDS):
         raise Unavailable(f"The studio is not ready after {READY_SECONDS:.0f} s.", hint="'atelier status' says why.")
     if process.poll() is not None:
-        raise EngineError("The studio did not start.", hint=f"{log} says why.")
+        raise EngineError(f"The studio did not start. {_last_line(log)}", hint=f"{log} says more.")
     studio = Studio(settings)
     link = f"{settings.local_url}/auth/sign-in?token={sessions.issue_sign_in(studio)}"
     printing.note(_how_jobs_run(studio))
     studio.close()
     _announced(settings.local_url, link, no_browser=no_browser)
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return lines[-1].removeprefix("Error: ")[:500] if lines else ""
 
 
 def _how_jobs_run(studio: "Studio") -> str:

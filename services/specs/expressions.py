@@ -43,6 +43,8 @@ def check(command: str, *, inputs: Mapping[str, bool], outputs: Mapping[str, obj
     `inputs` says of each whether it is optional. Raises Invalid naming what is defined.
     """
     for reference in references(command, field=field):
+        if reference.group == "search_space":
+            raise Invalid(f"'${{{{search_space.{reference.name}}}}}' is only understood in a sweep.", where=field)
         known = {"inputs": list(inputs), "outputs": list(outputs)}.get(reference.group, [])
         if reference.name not in known:
             listed = ", ".join(known) or "none"

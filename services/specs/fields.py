@@ -3,9 +3,11 @@
 import re
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 _SIZE = re.compile(r"\A(?P<number>[0-9]{1,15})(?P<unit>[bkmg]?)\Z", re.ASCII | re.IGNORECASE)
+_DIGITS = re.compile(r"\A-?(?:0|[1-9][0-9]{0,17})\Z", re.ASCII)
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _VARIABLE = re.compile(r"\A[A-Za-z_][A-Za-z0-9_]*\Z", re.ASCII)
 _DOMAIN = r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*(?::[0-9]{1,5})?"
@@ -44,6 +46,21 @@ def _empty_mapping(value: Any) -> Any:
     return {} if value is None else value
 
 
+def _whole(value: Any) -> Any:
+    """`true` is no number, and `0777` or `1_000` mean different things to different readers."""
+    if isinstance(value, bool) or (isinstance(value, str) and not _DIGITS.match(value)):
+        raise PydanticCustomError("int_type", "must be a whole number")
+    return value
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise PydanticCustomError("float_type", "must be a number")
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 Texts = Annotated[dict[str, str], BeforeValidator(_texts), BeforeValidator(_empty_mapping)]
 Version = Annotated[str, BeforeValidator(_version)]
 

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 from services.core.names import checked
 from services.specs import expressions
 from services.specs.environments import Environment
-from services.specs.fields import Spec, Texts, size_of, variables
+from services.specs.fields import Number, Spec, Texts, Whole, size_of, variables
 
 DataType = Literal["uri_file", "uri_folder", "mltable", "mlflow_model", "custom_model", "triton_model"]
 InputMode = Literal["ro_mount", "rw_mount", "download", "direct", "eval_mount", "eval_download"]
@@ -28,17 +28,54 @@ class Data(Spec):
     description: str | None = None
 
 
+Scalar = bool | int | float | str
+_KINDS: Mapping[str, tuple[type, ...]] = {
+    "string": (str,),
+    "number": (int, float),
+    "integer": (int,),
+    "boolean": (bool,),
+}
+
+
 class LiteralInput(Spec):
     """A literal written out: `{type: number, default: 0.1, optional: true}` as in batch files."""
 
     type: Literal["string", "number", "integer", "boolean"]
-    default: str | int | float | bool | None = None
+    default: Scalar | None = None
     optional: bool = False
+    min: Number | None = None
+    max: Number | None = None
+    enum: list[Scalar] | None = None
     description: str | None = None
 
+    @model_validator(mode="after")
+    def fits(self) -> "LiteralInput":
+        value = self.default
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min {self.min:g} is more than max {self.max:g}")
+        if value is None:
+            if not self.optional:
+                raise ValueError("it needs a value ('default'), as it is not optional")
+            return self
+        if not isinstance(value, _KINDS[self.type]) or (isinstance(value, bool) and self.type != "boolean"):
+            raise ValueError(f"{value!r} is not of the type {self.type}")
+        if self.enum is not None and value not in self.enum:
+            raise ValueError(f"{value!r} is none of {', '.join(map(repr, self.enum))}")
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            if self.min is not None and value < self.min:
+                raise ValueError(f"{value!r} is less than min {self.min:g}")
+            if self.max is not None and value > self.max:
+                raise ValueError(f"{value!r} is more than max {self.max:g}")
+        return self
 
-Scalar = bool | int | float | str
-Input = Scalar | Data | LiteralInput
+
+def _given(value: Any) -> Any:
+    if value is None or isinstance(value, list):
+        raise ValueError("an input is a text, a number, true or false, or a mapping with a 'path'")
+    return value
+
+
+Input = Annotated[Scalar | Data | LiteralInput, BeforeValidator(_given)]
 
 
 class Output(Spec):
@@ -62,7 +99,7 @@ class Output(Spec):
 class Limits(Spec):
     """`timeout` in seconds, from the start of the container."""
 
-    timeout: int | None = Field(default=None, ge=1, le=LONGEST)
+    timeout: Whole | None = Field(default=None, ge=1, le=LONGEST)
 
 
 def _refused_docker_args(value: str | None) -> None:
@@ -73,24 +110,26 @@ def _refused_docker_args(value: str | None) -> None:
         )
 
 
-def _size(value: str | int | None) -> str | int | None:
-    if value is not None:
+def _size(value: Any) -> Any:
+    if isinstance(value, bool | float):
+        raise ValueError(f"{value!r} is not a size, such as '2g'")
+    if isinstance(value, str | int):
         size_of(value)
     return value
 
 
-Size = Annotated[str | int, AfterValidator(_size)]
+Size = Annotated[str | int, BeforeValidator(_size)]
 
 
 class Resources(Spec):
     """`memory` and `cpus` are ours; the rest is the cloud's."""
 
-    instance_count: int = Field(default=1, ge=1, le=1)
+    instance_count: Whole = Field(default=1, ge=1, le=1)
     instance_type: str | None = None
     shm_size: Size | None = None
     docker_args: Annotated[str | None, AfterValidator(_refused_docker_args)] = None
     memory: Size | None = None
-    cpus: float | None = Field(default=None, gt=0, le=1024)
+    cpus: Number | None = Field(default=None, gt=0, le=1024)
     locations: list[str] | None = None
     max_instance_count: int | None = None
     properties: dict[str, Any] | None = None
@@ -110,6 +149,11 @@ def _nulls(value: Any) -> Any:
     return {} if value is None else value
 
 
+def _default(value: Any) -> Any:
+    """A field without anything below it means its defaults."""
+    return {} if value is None else value
+
+
 class CommandJob(Spec):
     """`environment` is a reference or a definition; `code` stays on the machine that sends it."""
 
@@ -125,11 +169,11 @@ class CommandJob(Spec):
     code: str | None = None
     environment: str | Environment
     environment_variables: Annotated[Texts, AfterValidator(variables)] = {}
-    inputs: Annotated[dict[str, Input], BeforeValidator(lambda value: {} if value is None else value)] = {}
+    inputs: Annotated[dict[str, Input], BeforeValidator(_default)] = {}
     outputs: Annotated[dict[str, Output], BeforeValidator(_nulls)] = {}
     compute: str | None = None
-    limits: Limits = Limits()
-    resources: Resources = Resources()
+    limits: Annotated[Limits, BeforeValidator(_default)] = Limits()
+    resources: Annotated[Resources, BeforeValidator(_default)] = Resources()
     services: dict[str, Any] = {}
     identity: dict[str, Any] | None = None
     queue_settings: dict[str, Any] | None = None
@@ -203,6 +247,16 @@ class CommandJob(Spec):
         said += [
             f"Environment variable {name} changes how every program in the container starts."
             for name in sorted({"LD_PRELOAD", "PYTHONPATH", "PATH"} & self.environment_variables.keys())
+        ]
+        said += [
+            f"Environment variable {name} takes the place of what the studio or the engine would say there."
+            for name in sorted(self.environment_variables)
+            if name.startswith(("AZUREML_", "DOCKER_"))
+        ]
+        said += [
+            f"Environment variable {name} is passed as it is written: ${{{{ }}}} is for commands."
+            for name, value in sorted(self.environment_variables.items())
+            if "${{" in value
         ]
         if self.services:
             said.append("Services are accepted and not yet opened.")

@@ -106,7 +106,7 @@ def _yaml_path(text: str, base: Path) -> Path | None:
 
 
 def _existing(text: str, base: Path, source: Source, at: tuple[str, ...]) -> Path:
-    path = (base / text.removeprefix("file://").removeprefix("file:")).expanduser()
+    path = base / Path(text.removeprefix("file://").removeprefix("file:")).expanduser()
     if not path.exists():
         raise Invalid(f"'{text[:200]}' was not found ({path}).", where=source.where(at))
     path = path.resolve()

@@ -1,6 +1,7 @@
 """What Pydantic found wrong, said to the person who wrote it: field, line, rule and the nearest right word."""
 
 import difflib
+import re
 import types
 import typing
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ _SAYS = {
     "int_parsing": "must be a whole number",
     "int_from_float": "must be a whole number",
     "float_type": "must be a number",
+    "finite_number": "must be a finite number",
     "float_parsing": "must be a number",
     "bool_type": "must be true or false",
     "bool_parsing": "must be true or false",
@@ -106,8 +108,9 @@ def _told(error: ErrorDetails, model: type[BaseModel], source: Source | None) ->
             where = source.where((first,))
         return where, f"{field}: {said}" if field else said
     if error["type"] in {"literal_error", "enum"}:
-        expected = str(error.get("ctx", {}).get("expected", ""))
-        return where, f"{field} must be one of {expected}, not {_shown(error['input'])}.".replace(" or ", ", ")
+        return where, _not_among(field, str(error.get("ctx", {}).get("expected", "")), error["input"])
+    if error["type"] in {"string_too_long", "string_too_short"}:
+        return where, _wrong_length(field, error)
     limits = error.get("ctx", {})
     for bound, said in (("ge", "at least"), ("gt", "more than"), ("le", "at most"), ("lt", "less than")):
         if bound in limits:
@@ -115,12 +118,25 @@ def _told(error: ErrorDetails, model: type[BaseModel], source: Source | None) ->
     rule = _SAYS.get(error["type"])
     if error["type"] == "missing":
         return where, f"'{field}' is required."
-    if error["type"] == "string_type" and not isinstance(error["input"], dict | list):
+    if error["type"] == "string_type" and not isinstance(error["input"], dict | list | None):
         written = source.written.get(tuple(error["loc"])) if source else None
         return where, f"{field} must be a string; quote it: '{written or error['input']}'."
     if rule:
         return where, f"{field} {rule}, not {_shown(error['input'])}."
     return where, f"{field}: {error['msg'][:1].lower()}{error['msg'][1:]}."
+
+
+def _not_among(field: str, expected: str, value: Any) -> str:
+    known = re.findall(r"'([^']*)'", expected)
+    rule = f"must be one of {', '.join(map(repr, known))}" if len(known) > 1 else f"must be {expected}"
+    return f"{field} {rule}, not {_shown(value)}.{nearest(str(value), known)}"
+
+
+def _wrong_length(field: str, error: ErrorDetails) -> str:
+    limits, length = error.get("ctx", {}), len(error["input"])
+    if not length:
+        return f"{field} must not be empty."
+    return f"{field} must have at most {limits.get('max_length')} characters, not {length}."
 
 
 def _names(loc: tuple[int | str, ...]) -> list[str]:

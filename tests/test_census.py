@@ -1,0 +1,182 @@
+"""Examples that nobody here wrote run unmodified, from the command line to containers and back."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from sklearn.datasets import load_iris
+
+from services.engines.docker import DockerEngine
+from services.studio import Settings, Studio
+from tests.conftest import forget_install
+from tests.launched import Launched
+
+pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(900)]
+IRIS = "datasets@azuremlexamples.blob.core.windows.net/iris.csv"
+
+
+@dataclass
+class Outside:
+    """A studio with real containers, and the folder of examples."""
+
+    studio: Launched
+    examples: Path
+    got: Path
+    jobs: dict[str, "Ran"] = field(default_factory=dict)
+
+    def run(self, example: str) -> "Ran":
+        """Submitted and followed to its end, which must be a good one; each example once."""
+        if example not in self.jobs:
+            path = self.examples / example
+            said = self.studio.said("job", "create", "--file", str(path), "--stream", cwd=path.parent)
+            assert said.code == 0, said.out + said.err
+            (name,) = re.findall(r"\ARunId: (\S+)", said.out)
+            assert said.out.endswith("Status: Completed\n")
+            self.jobs[example] = Ran(self, name, said.out.partition("\n\n")[2].partition("\nExecution Summary\n")[0])
+        return self.jobs[example]
+
+    def mlflow(self, method: str, path: str, **what: Any) -> Any:
+        """MLflow's REST as a client on this machine calls it."""
+        token = (self.studio.home / "token").read_text().strip()
+        url = f"http://127.0.0.1:{self.studio.port}/mlflow/api/2.0/mlflow/{path}"
+        answer = httpx.request(method, url, headers={"Authorization": f"Bearer {token}"}, trust_env=False, **what)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+
+@dataclass
+class Ran:
+    """A job of an example, and what it printed."""
+
+    outside: Outside
+    name: str
+    log: str
+
+    def run(self) -> dict[str, Any]:
+        """Its MLflow run, asked for by the job's name."""
+        found: dict[str, Any] = self.outside.mlflow("GET", "runs/get", params={"run_id": self.name})["run"]
+        return found
+
+    def params(self) -> dict[str, str]:
+        return {each["key"]: each["value"] for each in self.run()["data"].get("params", [])}
+
+    def metrics(self) -> dict[str, float]:
+        """As the command line shows them."""
+        rows = self.outside.studio.ok("job", "metrics", "--name", self.name)
+        return {row["metric"]: row["last"] for row in rows}
+
+    def artifacts(self) -> Path:
+        """All that it left behind, downloaded."""
+        target = self.outside.got / self.name
+        said = self.outside.studio.said("job", "download", "--name", self.name, "--all", "-p", str(target))
+        assert said.code == 0, said.err
+        return target / "artifacts"
+
+
+@pytest.fixture(scope="module")
+def outside(
+    census: Path, docker: None, python_image: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Outside]:
+    folder = tmp_path_factory.mktemp("outside")
+    (folder / "home").mkdir()
+    iris = _iris(folder / "iris.csv")
+    urls = [{"match": f"wasbs://{IRIS}", "use": str(iris)}]
+    (folder / "home" / "maps.yml").write_text(yaml.safe_dump({"urls": urls}))
+    studio = Launched(folder / "home", {"ATELIER_ENGINE": "docker", "ATELIER_WORKSPACE": "lab"})
+    try:
+        studio.up()
+        studio.ok("workspace", "create", "--name", "lab")
+        yield Outside(studio, census, folder / "got")
+    finally:
+        studio.close()
+        _forget(studio.home)
+
+
+def _iris(path: Path) -> Path:
+    """The table that the cloud's examples read: four measures and the species."""
+    found = load_iris(as_frame=True)
+    table = found.data.set_axis(["sepal_length", "sepal_width", "petal_length", "petal_width"], axis="columns")
+    table.assign(species=[found.target_names[each] for each in found.target]).to_csv(path, index=False)
+    return path
+
+
+def _forget(home: Path) -> None:
+    studio = Studio(Settings(home=home))
+    forget_install(DockerEngine(install=studio.install, home=home))
+    studio.close()
+
+
+def test_p01_hello_world(outside: Outside) -> None:
+    assert outside.run("jobs/basics/hello-world.yml").log == "hello world\n"
+
+
+def test_p02_literal_inputs(outside: Outside) -> None:
+    assert outside.run("jobs/basics/hello-world-input.yml").log == "hello world\n42\n"
+
+
+def test_p03_what_lies_in_outputs_is_kept(outside: Outside) -> None:
+    kept = outside.run("jobs/basics/hello-world-output.yml").artifacts()
+    assert (kept / "outputs" / "helloworld.txt").read_text() == "hello world\n"
+
+
+def test_p04_installing_at_run_time_and_no_repository(outside: Outside) -> None:
+    assert "Repository('.').head.shorthand error" in outside.run("jobs/basics/hello-git.yml").log
+
+
+def test_p05_mlflow_without_a_word_of_set_up(outside: Outside) -> None:
+    job = outside.run("jobs/basics/hello-mlflow.yml")
+    assert job.params()["hello_param"] == "world"
+    assert 0 <= job.metrics()["hello_metric"] < 1
+    assert (job.artifacts() / "helloworld.txt").is_file()
+
+
+def test_p07_a_file_of_a_datastore(outside: Outside, census: Path) -> None:
+    (datastore,) = (outside.studio.home / "workspaces").glob("*/datastores/workspaceblobstore")
+    seed = datastore / "example-data" / "iris.csv"
+    seed.parent.mkdir(exist_ok=True)
+    seed.write_bytes((census / "assets/data/example-data/iris.csv").read_bytes())
+    job = outside.run("jobs/basics/hello-iris-datastore-file.yml")
+    assert re.search(r"^--iris-csv: \S+/iris\.csv$", job.log, re.MULTILINE)
+    assert (job.artifacts() / "outputs" / "iris.csv").is_file()
+
+
+def test_p08_a_model_as_an_input(outside: Outside) -> None:
+    log = outside.run("jobs/basics/hello-model-as-input.yml").log
+    assert log.split() == ["MLmodel", "conda.yaml", "input_example.json", "model.pkl", "requirements.txt"]
+
+
+def test_p11_scikit_learn_with_autolog(outside: Outside) -> None:
+    job = outside.run("jobs/single-step/scikit-learn/iris/job.yml")
+    params, metrics = job.params(), job.metrics()
+    assert {key: params[key] for key in ("C", "kernel", "coef0")} == {"C": "0.8", "kernel": "rbf", "coef0": "0.1"}
+    assert metrics["training_accuracy_score"] == 0.975
+    assert round(metrics["training_f1_score"], 6) == 0.975004
+    run = job.run()
+    models = outside.mlflow("POST", "logged-models/search", json={"experiment_ids": [run["info"]["experiment_id"]]})
+    assert run["info"]["run_id"] in {model["info"]["source_run_id"] for model in models["models"]}
+
+
+def test_a_script_written_for_the_clouds_command_line(outside: Outside, census: Path, tmp_path: Path) -> None:
+    (tmp_path / "az").write_text('#!/bin/sh\nshift; exec atelier "$@"\n')
+    (tmp_path / "atelier").write_text('#!/bin/sh\nexec "$PYTHON" -c "from app.cli import main; main()" "$@"\n')
+    for name in ("az", "atelier"):
+        (tmp_path / name).chmod(0o755)
+    variables = outside.studio.environment
+    variables |= {"PATH": f"{tmp_path}:{variables['PATH']}", "PYTHON": sys.executable}
+    done = subprocess.run(
+        ["bash", str(census / "run-job.sh"), "hello-world.yml"],
+        env=variables,
+        cwd=census / "jobs" / "basics",
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.endswith("Job completed\n")
+    assert "/job?ws=lab&job=" in done.stdout
