@@ -40,7 +40,8 @@ def form(copied: Job | None) -> upload.Sent | None:
     st.html(tag("div", "Code", cls="at-label"))
     start = upload.Sent(copied.snapshot_id, f"the code of {copied.name}", 0) if copied and copied.snapshot_id else None
     sent = upload.area(f"code:{copied.name if copied else ''}", "code", "Drop a folder or files here", start=start)
-    chosen = jobform.environment_word(jobform.value().get("environment"))
+    held = jobform.value().get("environment")
+    chosen = jobform.environment_word(held)
     options = [*known, *([chosen] if chosen and chosen not in known else [])]
     st.selectbox(
         "Environment",
@@ -48,7 +49,7 @@ def form(copied: Job | None) -> upload.Sent | None:
         key=jobform.box("environment"),
         accept_new_options=True,
         index=None,
-        placeholder="Choose one, or type an image such as python:3.11",
+        placeholder="As the YAML says" if held else "Choose one, or type an image such as python:3.11",
         on_change=jobform.wrote_environment,
     )
     for kind in TABLES:
@@ -158,7 +159,7 @@ written = {
 if (added := context.recall("add_input")) is not None:
     context.forget("add_input")
     jobform.add_input(*added)
-jobform.begin(f"{context.workspace_name()}:{origin}", written)
+jobform.begin(f"{context.workspace_name()}:{origin}", jobform.bare(written))
 reason = context.may("jobs/write")
 with parts.header(
     "New job",

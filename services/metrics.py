@@ -184,6 +184,9 @@ def monitoring(scope: Scope, name: str) -> list[Line]:
                 samples.append(orjson.loads(line))
             except orjson.JSONDecodeError:  # the last line may be half written
                 continue
+    # The last sample may have been taken of a container that was gone.
+    while samples and not samples[-1].get("memory"):
+        samples.pop()
     return _rates(samples)
 
 

@@ -46,6 +46,8 @@ def areas(series: Sequence[Series], *, title: str = "", height: int = 200, unit:
     for trace in figure["data"]:
         trace |= {"fill": "tozeroy", "fillcolor": _faint(trace["line"]["color"])}
     figure["layout"]["yaxis"] |= {"rangemode": "tozero", "ticksuffix": unit}
+    figure["layout"]["legend"] |= {"y": 1.16, "x": 1, "xanchor": "right"}
+    figure["layout"]["margin"] |= {"b": 36}
     return figure
 
 

@@ -21,7 +21,7 @@ def show(job: Job) -> None:
     """Tree at the left, the chosen file at the right; the standard log is open by default."""
     chosen, named = address.text("file"), address.text("output")
     live = job.status not in TERMINAL or job.collected_at is None
-    left, right = st.columns([1, 3], gap="small")
+    left, right = st.columns([2, 5], gap="small")
     with context.scope() as s:
         files = artifacts.listed(s, job.name)
     if named:
@@ -48,7 +48,7 @@ def code(job: Job) -> None:
         parts.empty("code", "This job has no code", "Its command ran with what the image holds.", cli="code: ./src")
         return
     chosen = address.text("file") or _first(files)
-    left, right = st.columns([1, 3], gap="small")
+    left, right = st.columns([2, 5], gap="small")
     git = job.git
     note = f"{git.get('branch', '')} {str(git.get('commit', ''))[:8]}{' (changed)' if git.get('dirty') else ''}".strip()
     left.html(parts.panel("Snapshot", _tree(files, chosen), note or (job.snapshot_id or "")[:12]))

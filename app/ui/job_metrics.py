@@ -42,10 +42,10 @@ def show(job: Job) -> None:
             cli='mlflow.log_metric("loss", loss, step=epoch)',
         )
         return
-    left, right = st.columns([1, 5], gap="medium")
+    left, right = st.columns([2, 9], gap="medium")
     with left:
         x = st.segmented_control("X axis", ["Step", "Time"], default="Step", key="m_x", required=True)
-        many = st.segmented_control("Charts", ["Each", "Together"], default="Each", key="m_many", required=True)
+        many = st.segmented_control("Charts", ["Each", "All in one"], default="Each", key="m_many", required=True)
         smoothing = st.slider("Smoothing", 0.0, 0.99, 0.0, 0.01, key="m_smoothing")
         chosen = [
             name
@@ -53,7 +53,7 @@ def show(job: Job) -> None:
             if st.checkbox(markdown(name), place < SHOWN_AT_FIRST, key=f"m:{name}")
         ]
     with right:
-        _drawn(job.name, chosen, x.lower(), smoothing, together=many == "Together", live=live)
+        _drawn(job.name, chosen, x.lower(), smoothing, together=many == "All in one", live=live)
 
 
 def monitoring(job: Job) -> None:

@@ -53,6 +53,14 @@ def over() -> None:
     st.session_state.pop("_job_form", None)
 
 
+def bare(written: Any) -> Any:
+    """Without what is empty: a person would not have written that."""
+    if not isinstance(written, Mapping):
+        return written
+    kept = {key: bare(each) for key, each in written.items()}
+    return {key: each for key, each in kept.items() if each not in (None, "", {}, [])}
+
+
 def text() -> str:
     return str(st.session_state.get("_job_text", ""))
 

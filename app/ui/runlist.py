@@ -67,11 +67,16 @@ def show(
 def drawing() -> None:
     """How the charts are drawn: along what, and how smooth."""
     st.segmented_control(
-        "X axis", list(X), format_func=X.__getitem__, default="step", key="r_x", label_visibility="collapsed"
+        "X axis",
+        list(X),
+        format_func=X.__getitem__,
+        default="step",
+        key="r_x",
+        label_visibility="collapsed",
+        required=True,
     )
-    st.slider(
-        "Smoothing", 0.0, 0.99, 0.0, 0.01, key="r_smoothing", label_visibility="collapsed", width=160, help="Smoothing"
-    )
+    with st.popover("Smoothing", icon=":material/tune:"):
+        st.slider("Smoothing", 0.0, 0.99, 0.0, 0.01, key="r_smoothing", width=240)
 
 
 def compared(runs: Sequence[RunRow], keys: Sequence[str], picked: Sequence[str]) -> None:

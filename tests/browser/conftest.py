@@ -18,6 +18,7 @@ from playwright.sync_api import (
     Browser,
     BrowserContext,
     ConsoleMessage,
+    Locator,
     Page,
     Request,
     Response,
@@ -214,5 +215,10 @@ def title(page: Page, text: str) -> None:
     expect(page.locator("h1", has_text=text)).to_be_visible()
 
 
-def row(page: Page, text: str):  # type: ignore[no-untyped-def]  # a Locator
+def row(page: Page, text: str) -> Locator:
     return page.get_by_role("row").filter(has_text=text)
+
+
+def box(page: Page, label: str) -> Locator:
+    """A field of a form; one that is being replaced is no textbox any more."""
+    return page.get_by_role("textbox", name=label, exact=True)

@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, Page, expect
 from services.core.states import TERMINAL, JobStatus
 from services.core.times import now
 from services.studio import SYSTEM, Studio
-from tests.browser.conftest import PATIENCE, House, row, settled, title, visit
+from tests.browser.conftest import PATIENCE, House, box, row, settled, title, visit
 from tests.pages import seed
 
 pytestmark = [pytest.mark.browser, pytest.mark.docker, pytest.mark.slow]
@@ -19,8 +19,8 @@ COUNTING = 'for i in $(seq 1 {count}); do echo "line $i"; sleep 0.5; done'
 def submitted(page: Page, command: str, name: str) -> None:
     """A new job by the form's fields."""
     visit(page, "/new_job?ws=lab")
-    written(page.get_by_label("Display name"), name)
-    written(page.get_by_label("Command"), command)
+    written(box(page, "Display name"), name)
+    written(box(page, "Command"), command)
     page.get_by_role("button", name="Submit").click()
     title(page, name)
 
@@ -80,8 +80,8 @@ def test_a_job_is_cloned_with_its_code(page: Page, tmp_path: Path) -> None:
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "say.py").write_text("print('said by the code')\n")
     visit(page, "/new_job?ws=lab")
-    written(page.get_by_label("Display name"), "first")
-    written(page.get_by_label("Command"), "python say.py")
+    written(box(page, "Display name"), "first")
+    written(box(page, "Command"), "python say.py")
     page.locator("input.folder").first.set_input_files(tmp_path / "code")
     expect(page.get_by_text("1 file")).to_be_visible()
     page.get_by_role("button", name="Submit").click()
@@ -91,9 +91,9 @@ def test_a_job_is_cloned_with_its_code(page: Page, tmp_path: Path) -> None:
     page.get_by_role("link", name="Edit and submit").click()
     expect(page.get_by_text("From first")).to_be_visible()
     settled(page)
-    expect(page.get_by_label("Command")).to_have_value("python say.py")
-    written(page.get_by_label("Display name"), "second")
-    expect(page.get_by_label("job.yml")).to_have_value(re.compile("display_name: second"))
+    expect(box(page, "Command")).to_have_value("python say.py")
+    written(box(page, "Display name"), "second")
+    expect(box(page, "job.yml")).to_have_value(re.compile("display_name: second"))
     page.get_by_role("button", name="Submit").click()
     title(page, "second")
     ended(page, "Completed")
@@ -105,10 +105,10 @@ def test_a_job_is_cloned_with_its_code(page: Page, tmp_path: Path) -> None:
 
 def test_form_and_yaml_write_each_other_and_faults_are_said_with_their_line(page: Page) -> None:
     visit(page, "/new_job?ws=lab")
-    text = page.get_by_label("job.yml")
+    text = box(page, "job.yml")
     written(text, "type: command\ndisplay_name: typed\ncommand: echo\nenvironment:\n  image: python:3.11\n")
-    expect(page.get_by_label("Display name")).to_have_value("typed")
-    written(page.get_by_label("Experiment"), "by hand")
+    expect(box(page, "Display name")).to_have_value("typed")
+    written(box(page, "Experiment"), "by hand")
     expect(text).to_have_value(re.compile("experiment_name: by hand"))
     page.get_by_role("button", name="Validate").click()
     expect(page.get_by_text("This can be submitted.")).to_be_visible()

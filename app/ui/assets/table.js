@@ -49,7 +49,7 @@ const cell = (column, value) => {
 }
 const head = column => {
   const th = make("th", {class: column.kind, scope: "col", "aria-sort": column.sorted === "desc" ? "descending" : column.sorted ? "ascending" : null})
-  th.append(column.href ? make("a", {href: column.href}, column.label, column.sorted ? (column.sorted === "desc" ? "↓" : "↑") : null) : column.label)
+  th.append(column.href ? make("a", {href: column.href}, column.label, column.sorted ? make("span", {}, column.sorted === "desc" ? "↓" : "↑") : null) : column.label)
   return th
 }
 export default function ({data, parentElement, setStateValue}) {

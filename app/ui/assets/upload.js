@@ -115,7 +115,7 @@ function tell(s, text, bad) { s.said.textContent = text; bad ? s.said.setAttribu
 function done(s, result, left) {
   tell(s, "", false)
   const name = document.createElement("b"); name.textContent = result.name
-  s.said.append(name, ` · ${result.files} ${result.files === 1 ? "file" : "files"}, ${size(result.bytes)}${left ? ` (${left} left out)` : ""}`)
+  s.said.append(name, !result.files ? "" : ` · ${result.files} ${result.files === 1 ? "file" : "files"}, ${size(result.bytes)}${left ? ` (${left} left out)` : ""}`)
   s.clear.hidden = false
 }
 async function walked(entry, prefix) {
