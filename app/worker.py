@@ -37,7 +37,7 @@ from services.store.rows import Job
 from services.studio import Settings, Studio
 
 log = logging.getLogger("atelier.worker")
-TICK = 0.05
+TICK = 0.02
 FULL_SECONDS = 10.0
 BEAT_SECONDS = 3.0
 PROBE_SECONDS = 3.0

@@ -59,13 +59,18 @@ class Attempts:
 
     def step(self, job_id: str) -> None:
         """Acts until there is nothing to do now."""
+        job: Job | None = None
         for _ in range(MOST_STEPS):
-            job = self._claimed(job_id)
+            job = job or self._claimed(job_id)
             if job is None:
                 return
+            failpoints.reach("after_claim")
+            known = job.revision
             try:
                 if not self._acted(job):
                     return
+                if job.revision != known:
+                    continue  # it was just advanced under our lease, and is as the row is now
             except Unavailable as cause:
                 self.place.silent(cause)
                 self._later(job, cause)
@@ -75,14 +80,16 @@ class Attempts:
             except Exception:
                 log.exception("Job %s could not be acted on", job.name)
                 self._failed(job, "InternalError", "The studio failed to run this job; its log says why.")
+            job = None
 
     def _claimed(self, job_id: str) -> Job | None:
         with self.studio.scope(SYSTEM, write=True) as scope:
             job = scope.session.get(Job, job_id)
             if job is None or job.collected_at is not None or not leases.claim(scope.session, job, self.place.token):
                 return None
+            if job.status == JobStatus.Queued and plan(job, None, now()).do == "prepare":
+                jobs.advance(scope, job, JobStatus.Preparing, reason=builds.AFTER)
             scope.session.expunge(job)
-        failpoints.reach("after_claim")
         return job
 
     def _acted(self, job: Job) -> bool:
@@ -123,8 +130,6 @@ class Attempts:
 
     def _prepare(self, job: Job) -> bool:
         """Image, inputs and folders; then Starting. False while the image is being built."""
-        if job.status == JobStatus.Queued and not self._advance(job, JobStatus.Preparing, reason=builds.AFTER):
-            return False
         run = launch.folders(self.studio, job)
         image = self._image(job)
         if image is None:

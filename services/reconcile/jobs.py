@@ -24,6 +24,7 @@ from services.studio import SYSTEM, Scope
 log = logging.getLogger("atelier.worker")
 ORPHAN_GRACE = timedelta(seconds=60)
 _QUEUED = (JobStatus.Queued, JobStatus.NotStarted)
+_SAID_AT_ONCE = 100
 
 
 class Jobs:
@@ -48,21 +49,20 @@ class Jobs:
         self._busy = {id_: future for id_, future in self._busy.items() if not future.done()}
         at = now()
         with self.place.studio.scope(SYSTEM) as scope:
-            rows = _live(scope, self.place.engine.kind)
+            rows = _live(scope, self.place.engine.kind, most_queued=self._places() + 1)
             building = set(scope.session.exec(select(Build.id).where(col(Build.status).in_(WAITING))))
-        free = self._places() - sum(1 for job in rows if job.status not in _QUEUED or job.id in self._busy)
-        waiting = []
+        free = self._places() - sum(1 for job in rows if self._takes_a_place(job))
         for job in rows:
             if job.id in self._busy:
                 continue
             if job.status in _QUEUED and job.desired == "run":
                 free -= 1
                 if free < 0:
-                    waiting.append(job)
                     continue
             if self._needs_a_step(job, building, at):
                 self._step(job.id)
-        self._say_that_they_wait(waiting)
+        if free < 0:
+            self._say_that_they_wait()
 
     def look_at_all(self) -> None:
         """Compares every live row with its container, then sweeps what belongs to none. May wait for the engine."""
@@ -140,16 +140,24 @@ class Jobs:
         except Exception:
             log.exception("Job %s could not be stepped", job_id)
 
-    def _say_that_they_wait(self, waiting: list[Job]) -> None:
+    def _takes_a_place(self, job: Job) -> bool:
+        """One that ended needs none, however long MLflow lets it wait."""
+        if job.status == JobStatus.Finalizing:
+            return False
+        return job.status not in _QUEUED or job.id in self._busy
+
+    def _say_that_they_wait(self) -> None:
         text = f"Waiting for a place: {self._places()} jobs are under way"
-        late = [job for job in waiting if job.reason != text]
-        if not late:
-            return
+        late = (
+            *(col(Job.collected_at).is_(None), col(Job.status).in_(_QUEUED), col(Job.desired) == "run"),
+            *(col(Job.reason) != text, col(Job.id).not_in(self._busy)),
+        )
+        with self.place.studio.scope(SYSTEM) as scope:
+            if scope.session.exec(select(Job.id).where(*late).limit(1)).first() is None:
+                return
         with self.place.studio.scope(SYSTEM, write=True) as scope:
-            for job in late:
-                row = scope.session.get(Job, job.id)
-                if row is not None and row.status in _QUEUED:
-                    jobs.explain(scope, row, text)
+            for row in scope.session.exec(select(Job).where(*late).limit(_SAID_AT_ONCE)):
+                jobs.explain(scope, row, text)
 
     def _sweep(self, found: dict[str, Found]) -> None:
         """What no live row wants: an ended job's at once, an unknown one after a grace."""
@@ -202,16 +210,28 @@ class Jobs:
         self.place.engine.remove(one.id)
 
 
-def _live(scope: Scope, engine: str) -> list[Job]:
-    """Those that are not over and do not run on another engine, oldest first."""
-    return list(
-        scope.session.exec(
-            select(Job)
-            .where(col(Job.collected_at).is_(None), col(Job.status).in_([str(status) for status in ACTIVE]))
-            .where(col(Job.status).in_(UNSTARTED) | col(Job.engine).in_(("", engine)))
-            .order_by(col(Job.created_at), col(Job.id))
-        )
+def _live(scope: Scope, engine: str, *, most_queued: int | None = None) -> list[Job]:
+    """Those that are not over and do not run on another engine, oldest first.
+
+    `most_queued` leaves out those that wait behind so many others: a look must not cost more where many wait.
+    """
+    statement = (
+        select(Job)
+        .where(col(Job.collected_at).is_(None), col(Job.status).in_([str(status) for status in ACTIVE]))
+        .where(col(Job.status).in_(UNSTARTED) | col(Job.engine).in_(("", engine)))
+        .order_by(col(Job.created_at), col(Job.id))
     )
+    if most_queued is not None:
+        first = (
+            select(Job.id)
+            .where(col(Job.collected_at).is_(None), col(Job.status).in_(_QUEUED), col(Job.desired) == "run")
+            .order_by(col(Job.created_at), col(Job.id))
+            .limit(most_queued)
+        )
+        statement = statement.where(
+            col(Job.status).not_in(_QUEUED) | (col(Job.desired) != "run") | col(Job.id).in_(first)
+        )
+    return list(scope.session.exec(statement))
 
 
 def _free(job: Job) -> bool:

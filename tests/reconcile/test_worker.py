@@ -132,6 +132,29 @@ def test_two_workers_start_each_job_once(lite: Stage, monkeypatch: pytest.Monkey
         thread.join(timeout=30)
 
 
+def test_jobs_that_ended_take_no_place_while_they_wait_for_mlflow(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(site.stage.studio.settings, "parallel_jobs", 1)
+    site.tracking.silent = True
+    names = [site.submit("exit 0") for _ in range(3)]
+    for name in names:
+        site.until(name, "Finalizing")
+    site.tracking.silent = False
+    assert {site.until(name).status for name in names} == {JobStatus.Completed}
+
+
+def test_who_waits_for_a_place_is_told_so(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(site.stage.studio.settings, "parallel_jobs", 1)
+    first = site.submit("wait")
+    site.until(first, "Running")
+    waiting = [site.submit("exit 0") for _ in range(3)]
+    eventually(lambda: all("place" in site.job(name).reason for name in waiting), "all are told")
+    with site.stage.scope() as scope:
+        jobs.cancel(scope, waiting[-1])
+    assert site.until(waiting[-1]).status == JobStatus.Canceled
+    site.engine.end(site.job(first).container_name, 0)
+    assert {site.until(name).status for name in waiting[:-1]} == {JobStatus.Completed}
+
+
 def test_a_stale_worker_writes_nothing(lite: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     site = make_site(lite, monkeypatch)
     name = site.submit("wait")
@@ -143,8 +166,8 @@ def test_a_stale_worker_writes_nothing(lite: Stage, monkeypatch: pytest.MonkeyPa
         assert row is not None
         row.lock_token = "another|1|1|x"
         session.add(row)
-    assert not attempts._advance(stale, JobStatus.Preparing)
-    assert site.job(name).status == JobStatus.Queued
+    assert not attempts._advance(stale, JobStatus.Starting)
+    assert site.job(name).status == JobStatus.Preparing
 
 
 def test_an_unknown_container_of_ours_is_swept_and_no_other_is_touched(site: Site) -> None:
