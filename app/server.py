@@ -109,6 +109,7 @@ def main() -> None:
         access_log=False,
         server_header=False,
         proxy_headers=settings.behind_proxy,
+        timeout_keep_alive=75,  # longer than a reader looks at a page before its next part is asked for
         timeout_graceful_shutdown=2,
     )
 
