@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import sqlite3
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import httpx
 import psutil
 import pytest
 
+from app import supervisor
 from tests.conftest import free_port
 from tests.launched import Launched
 
@@ -97,7 +97,7 @@ def test_a_taken_port_says_by_whom(studio: Launched, tmp_path: Path) -> None:
     [
         (["--host", "0.0.0.0"], 4, "The studio does not listen on 0.0.0.0"),
         (["--port", "70000"], 2, "port: "),
-        (["--port", "many"], 2, "many"),
+        (["--port", "many"], 2, "valid integer"),
     ],
 )
 def test_an_address_that_cannot_be_is_refused(tmp_path: Path, words: list[str], code: int, told: str) -> None:
@@ -148,9 +148,9 @@ def test_a_broken_database_is_named(tmp_path: Path) -> None:
     (ill.home / "atelier.db").write_bytes(b"this is no database" * 1000)
     for words in (["db", "check"], ["db", "upgrade"]):
         said = ill.said(*words)
-        assert said.code != 0
-        assert "fault of ours" not in said.err
-        assert "Traceback" not in said.err
+        assert said.code == 6
+        assert said.err.startswith("Error: The database cannot be used: file is not a database.")
+    assert "The database cannot be copied: file is not a database." in ill.said("db", "backup").err
 
 
 def test_a_second_home_on_another_port_works_beside(studio: Launched, tmp_path: Path) -> None:
@@ -167,15 +167,18 @@ def test_a_second_home_on_another_port_works_beside(studio: Launched, tmp_path: 
     assert studio.status()["status"] == "ready"
 
 
+def test_the_order_of_a_stop_takes_fifteen_seconds_at_most() -> None:
+    assert list(supervisor.STOP_SECONDS) == ["web", "worker", "tracking"]
+    assert sum(supervisor.STOP_SECONDS.values()) < 15
+
+
 def test_a_running_job_outlives_the_studio_and_is_found_again(studio: Launched, tmp_path: Path) -> None:
     """Stopped in order and in time; the job's process goes on, its lines and its exit code are those it had."""
     gate = tmp_path / "gate"
     job = submitted(studio, tmp_path, f"'echo before; until [ -e {gate} ]; do sleep 0.1; done; echo after; exit 7'")
     studio.until(lambda: studio.ok("job", "show", "-n", job)["status"] == "Running", "the job does not run")
     children = studio.children()
-    started = time.monotonic()
     assert studio.signal(signal.SIGTERM) == 0
-    assert time.monotonic() - started < 20  # 15 s by promise; this machine may be busy
     assert not any(map(is_alive, children.values()))
     assert not (studio.home / "studio.json").exists()
     gate.touch()

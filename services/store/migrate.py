@@ -3,7 +3,8 @@
 import sqlite3
 import sys
 import tempfile
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from alembic import command
@@ -11,10 +12,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, exc
 from sqlmodel import SQLModel
 
-from services.core.errors import Conflict, Invalid
+from services.core.errors import Conflict, EngineError, Invalid
 from services.store import metrics, rows
 from services.store.database import Database
 
@@ -28,14 +29,14 @@ def upgrade(database: Database) -> str:
     Raises Conflict when the database was made by a newer release.
     """
     head = _head()
-    with database.engine.begin() as connection:
+    with _opened(database) as connection:
         found = _current(connection)
         if found == head:
             return head
         _refuse_unknown(found)
     if found is not None and database.is_sqlite:
         backup(database, Path(f"{database.path}.before-{head}"))
-    with database.engine.begin() as connection:
+    with _opened(database) as connection:
         command.upgrade(_config(connection), "head")
     return head
 
@@ -43,7 +44,7 @@ def upgrade(database: Database) -> str:
 def check(database: Database) -> list[str]:
     """What is wrong with the schema or the file, as sentences; empty when all is well."""
     problems = []
-    with database.engine.connect() as connection:
+    with _opened(database) as connection:
         found = _current(connection)
         if found != _head():
             problems.append(f"The database is at revision {found or 'none'}, this release needs {_head()}.")
@@ -63,10 +64,28 @@ def backup(database: Database, target: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
     with closing(sqlite3.connect(database.path)) as source, closing(sqlite3.connect(part)) as copy:
-        source.backup(copy)
+        try:
+            source.backup(copy)
+        except sqlite3.DatabaseError as cause:
+            part.unlink(missing_ok=True)
+            raise EngineError(f"The database cannot be copied: {cause}.") from cause
     part.chmod(0o600)
     part.replace(target)
     return target
+
+
+@contextmanager
+def _opened(database: Database) -> Iterator[Connection]:
+    """Raises EngineError for what is no database, and for one that does not answer."""
+    try:
+        with database.engine.begin() as connection:
+            yield connection
+    except exc.DatabaseError as cause:
+        said = str(cause.orig).strip().splitlines()[0].rstrip(".")
+        hint = (
+            "Put a backup in its place." if database.is_sqlite else "Is it running, and is ATELIER_DATABASE_URL right?"
+        )
+        raise EngineError(f"The database cannot be used: {said}.", hint=hint) from cause
 
 
 def _config(connection: Connection | None = None) -> Config:
