@@ -84,9 +84,11 @@ def restore(name: Name, version: Version) -> None:
 def bootstrap() -> None:
     """Makes base images from the Pythons of this machine; no registry is needed."""
     from services.engines.docker import DockerEngine
+    from services.store import migrate
     from services.studio import Settings, Studio
 
     studio = Studio(Settings(home=common.home()))
+    migrate.upgrade(studio.database)  # what is made carries the install's name, which is kept there
     engine = DockerEngine(install=studio.install, home=studio.folders.home)
     made = engine.images.bootstrap(printing.note)
     printing.show(

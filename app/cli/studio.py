@@ -17,7 +17,7 @@ import typer
 
 from app import presence
 from app.cli import common, printing
-from services.core.errors import Conflict, EngineError, Unavailable
+from services.core.errors import Conflict, EngineError, NotFound, Unavailable
 
 if TYPE_CHECKING:
     from services.studio import Settings, Studio
@@ -133,7 +133,7 @@ def check(home: Home = None) -> None:
     """Says what is wrong with the tables or the file; exits with 1 when something is."""
     from services.store import migrate
 
-    with _opened(home) as studio:
+    with _opened(home, exists=True) as studio:
         problems = migrate.check(studio.database)
     printing.show({"status": "ok" if not problems else "problem", "problems": problems})
     if problems:
@@ -149,7 +149,7 @@ def backup(
     from services.core.times import now
     from services.store import migrate
 
-    with _opened(home) as studio:
+    with _opened(home, exists=True) as studio:
         path = target or studio.folders.home / "backups" / f"atelier-{now():%Y%m%dT%H%M%SZ}.db"
         if path.exists():
             raise Conflict(f"'{path}' exists already.")
@@ -183,10 +183,13 @@ def _settings(home: Path | None, *, host: str = "", port: int = 0) -> "Settings"
 class _opened:  # noqa: N801 (reads as what it does)
     """The studio's database without the studio."""
 
-    def __init__(self, home: Path | None) -> None:
+    def __init__(self, home: Path | None, *, exists: bool = False) -> None:
         from services.studio import Studio
 
-        self._studio = Studio(_settings(home))
+        settings = _settings(home)
+        if exists and not settings.database_url and not (settings.home / "atelier.db").exists():
+            raise NotFound(f"There is no database in '{settings.home}' yet.", hint="The first 'atelier up' makes it.")
+        self._studio = Studio(settings)
 
     def __enter__(self) -> "Studio":
         return self._studio

@@ -179,6 +179,14 @@ def test_status_where_nothing_runs(terminal: Terminal) -> None:
     assert terminal.run("down").code == 0
 
 
+@pytest.mark.parametrize("verb", ["check", "backup"])
+def test_there_is_no_database_before_the_first_start(terminal: Terminal, verb: str) -> None:
+    answer = terminal.run("db", verb)
+    assert answer.code == 3
+    assert answer.err == f"Error: There is no database in '{terminal.home}' yet. The first 'atelier up' makes it.\n"
+    assert not terminal.home.exists()
+
+
 def test_the_program_itself(terminal: Terminal) -> None:
     done = subprocess.run([*PROGRAM, "job", "show", "-n", "nowhere"], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (3, "")
