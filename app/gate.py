@@ -15,6 +15,7 @@ from urllib.parse import quote
 import anyio.to_thread
 from starlette.requests import ClientDisconnect
 
+from app import run_links
 from app.api.problems import bug, problem
 from app.auth import COOKIE, sign_in_address
 from app.origins import SAFE_METHODS, Refusal, allowed_hosts, called_rightly
@@ -119,7 +120,7 @@ class Gate:
         _cleaned(scope)
         if (method, path) in OPEN or (method in {"GET", "HEAD"} and _is_static(path)):
             return
-        if path.startswith(BEARER):
+        if path.startswith(BEARER) and not (path == run_links.ADDRESS and method == "GET"):
             bearer = await self._bearer(headers)
             is_jobs = bearer is not None and bearer.kind == "job"
             if bearer is None or (is_jobs and not path.startswith("/mlflow/")):
@@ -165,7 +166,7 @@ class Gate:
         is_page = (
             scope["method"] == "GET"
             and refusal.status == 401
-            and not path.startswith((*BEARER, *INNER))
+            and (path == run_links.ADDRESS or not path.startswith((*BEARER, *INNER)))
             and "text/html" in headers.get("accept", "*/*").replace("*/*", "text/html")
         )
         if is_page:

@@ -14,7 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from app import auth, files, health, job_gateway
+from app import auth, files, health, job_gateway, run_links
 from app.api import problems, router
 from app.gate import Gate
 from app.orphan import exit_with_supervisor
@@ -64,6 +64,7 @@ def application(studio: Studio, *, screens: Any | None = None) -> Gate:
     app.include_router(auth.router)
     app.include_router(router())
     app.include_router(files.router)
+    app.include_router(run_links.router)
     app.mount("/mlflow", _at_the_root(proxy))
     app.add_api_route(
         "/api/{path:path}", _nothing, methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False

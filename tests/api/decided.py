@@ -90,6 +90,9 @@ INSTALL: dict[str, tuple[int, int, int]] = {
 }
 # Whoever is signed in; the screens ask for permission in the services, at every question.
 SIGNED_IN = {
+    "GET /mlflow/",
+    "GET /files/run/{run}",
+    "GET /files/experiment/{experiment}",
     "POST /auth/sign-out",
     "GET /_stcore/health",
     "HEAD /_stcore/health",
@@ -135,7 +138,9 @@ DECIDED = (
 def address(template: str) -> str:
     """With what exists on the stage in the places of the parameters."""
     values = {"ws": "lab", "name": "j1", "job": "j1", "version": "1", "upload": "ab" * 32, "output": "model"}
-    for name, value in {**values, "path:path": "user_logs/std_log.txt", "file_id:path": "x", "session_id": "x"}.items():
+    values |= {"path:path": "user_logs/std_log.txt", "file_id:path": "x", "session_id": "x"}
+    values |= {"run": "ab" * 16, "experiment": "7"}
+    for name, value in values.items():
         template = template.replace("{" + name + "}", value)
     return template.replace("{file_id}", "x").replace("/experiments/j1", "/experiments/Default")
 
