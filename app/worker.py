@@ -38,6 +38,8 @@ from services.studio import Settings, Studio
 
 log = logging.getLogger("atelier.worker")
 TICK = 0.02
+REST = 0.05
+LOOK_SECONDS = 0.5
 FULL_SECONDS = 10.0
 BEAT_SECONDS = 3.0
 PROBE_SECONDS = 3.0
@@ -103,6 +105,7 @@ class Worker:
         self._silent_since: datetime | None = None
         self._back_at: datetime | None = None
         self._told: dict[str, Any] = {}
+        self._changed = False
         self._client: HttpTracking | None = None
         self._wake, self._stopping, self._full = threading.Event(), threading.Event(), threading.Event()
         self._recorder = Recorder(studio, self.tracking, self._side_pool)
@@ -169,7 +172,9 @@ class Worker:
             return
         if self._full.is_set() or _is_due(due, "full", FULL_SECONDS, at):
             self._aside("full", self.jobs.look_at_all)
-        if changed or _is_due(due, "look", 0.5, at):
+        self._changed = self._changed or changed
+        if _is_due(due, "look", REST if self._changed else LOOK_SECONDS, at):
+            self._changed = False
             self.jobs.look()
             self.builds.look()
         if _is_due(due, "record", RECORD_SECONDS, at):

@@ -22,7 +22,7 @@ from services.core.times import iso, now
 from services.engines.containers import ATTEMPT, INSTALL, Engine, Found, Image
 from services.engines.files import remove_tree
 from services.reconcile import builds, collect, data, launch, leases, recording
-from services.reconcile.classify import Asked, Verdict, verdict
+from services.reconcile.classify import KILLS, Asked, Verdict, verdict
 from services.reconcile.data import Ready
 from services.reconcile.plan import UNSTARTED, plan
 from services.specs.fields import size_of
@@ -73,7 +73,8 @@ class Attempts:
                     continue  # it was just advanced under our lease, and is as the row is now
             except Unavailable as cause:
                 self.place.silent(cause)
-                self._later(job, cause)
+                if job.status not in TERMINAL:  # what is left of one that is over is swept
+                    self._later(job, cause)
                 return
             except AtelierError as cause:
                 self._failed(job, _reason(cause), str(cause))
@@ -199,7 +200,6 @@ class Attempts:
     def _launch(self, job: Job) -> None:
         failpoints.reach("after_starting")
         with self.place.starts:
-            self.place.recorder.record(job.id)
             launch.folders(self.studio, job)
             launch.fresh_copy(self.studio, job)
             spec = CommandJob.model_validate(job.spec)
@@ -258,6 +258,7 @@ class Attempts:
             self._finish(job, replace(self._required(job), error=str(cause.__cause__ or cause)))
             return
         failpoints.reach("after_start")
+        self.place.recorder.record(job.id)  # now, for MLflow's work would slow the start down
         self._running(job, self._required(job))
 
     def _required(self, job: Job) -> Found:
@@ -286,7 +287,15 @@ class Attempts:
         failpoints.reach("after_stop")
 
     def _finish(self, job: Job, found: Found | None) -> None:
-        self._finalizing(job, verdict(found, self._asked(job)), found)
+        asked = replace(self._asked(job), engine_started_at=self._engine_started_at(found))
+        self._finalizing(job, verdict(found, asked), found)
+
+    def _engine_started_at(self, found: Found | None) -> datetime | None:
+        """Asked anew of one that was killed: an engine takes its containers with it before it is gone itself."""
+        known = self.place.engine_started_at()
+        if found is None or found.exit_code not in KILLS:
+            return known
+        return max(filter(None, (known, self.engine.info().started_at)), default=None)
 
     def _finalizing(self, job: Job, ended: Verdict, found: Found | None = None) -> None:
         """The verdict is kept in the row: it must outlive the container."""
