@@ -105,9 +105,9 @@ class Attempts:
             case "prepare":
                 return self._prepare(job)
             case "launch":
-                self._launch(job)
+                return self._launch(job)
             case "start":
-                self._start(job, found.id if found else job.container_id)
+                return self._start(job, found.id if found else job.container_id)
             case "running":
                 self._running(job, found)
             case "stop":
@@ -130,7 +130,7 @@ class Attempts:
         return found
 
     def _prepare(self, job: Job) -> bool:
-        """Image, inputs and folders; then Starting. False while the image is being built."""
+        """Image, inputs and folders; then Starting, and on. False while the image is being built."""
         run = launch.folders(self.studio, job)
         image = self._image(job)
         if image is None:
@@ -149,7 +149,7 @@ class Attempts:
             "image": image.reference,
             "digest": image.digest,
         }
-        return run.is_dir() and self._advance(
+        is_decided = run.is_dir() and self._advance(
             job,
             JobStatus.Starting,
             reason="Starting the container",
@@ -160,6 +160,7 @@ class Attempts:
             resolved=resolved,
             not_before=None,
         )
+        return is_decided and self._launch(job)
 
     def _image(self, job: Job) -> Image | None:
         with self.studio.scope(SYSTEM) as scope:
@@ -197,7 +198,8 @@ class Attempts:
         }
         return inputs, data.outputs(self.studio, self.engine, job, places, inside), declared
 
-    def _launch(self, job: Job) -> None:
+    def _launch(self, job: Job) -> bool:
+        """Creates and starts the container, or adopts the one that a crash left."""
         failpoints.reach("after_starting")
         with self.place.starts:
             launch.folders(self.studio, job)
@@ -229,7 +231,7 @@ class Attempts:
                     raise
                 container_id = found.id
             failpoints.reach("after_create")
-            self._start(job, container_id)
+            return self._start(job, container_id)
 
     def _tracking(self, session: Any, job: Job) -> launch.Tracking:
         from_row = session.get(Experiment, job.experiment_id)
@@ -241,7 +243,8 @@ class Attempts:
         url = str(gateway.value["url"]) if gateway else self.studio.settings.public_url
         return launch.Tracking(f"{url.rstrip('/')}/mlflow", token, from_row.name if from_row else job.experiment_name)
 
-    def _start(self, job: Job, container_id: str) -> None:
+    def _start(self, job: Job, container_id: str) -> bool:
+        """Whether there is more to do now: one that runs is left alone until the engine says that it ended."""
         if job.container_id != container_id:
             with self.studio.scope(SYSTEM, write=True) as scope:
                 self._set(scope.session, job, container_id=container_id)
@@ -256,10 +259,12 @@ class Attempts:
             return
         except EngineError as cause:
             self._finish(job, replace(self._required(job), error=str(cause.__cause__ or cause)))
-            return
+            return True
         failpoints.reach("after_start")
         self.place.recorder.record(job.id)  # now, for MLflow's work would slow the start down
-        self._running(job, self._required(job))
+        found = self._required(job)
+        self._running(job, found)
+        return found.status != "running" or job.desired != "run"
 
     def _required(self, job: Job) -> Found:
         found = self._found(job)

@@ -13,6 +13,7 @@ from services.core.times import iso, seconds
 from services.engines.containers import Found
 
 _TERM, _KILL, _RESTARTED = 143, 137, 255
+KILLS = frozenset({_TERM, _KILL, _RESTARTED})
 _STARTS = (
     ("executable file not found", "The command was not found in the image."),
     ("no such file or directory", "The command or a file that it needs was not found in the image."),
@@ -75,7 +76,7 @@ def verdict(found: Found | None, asked: Asked) -> Verdict:
         return Verdict(JobStatus.Failed, "OutOfMemory", _out_of_memory(asked.memory, code), "", code, at)
     if found.oom_killed:
         return Verdict(JobStatus.Completed, "", "", "A child process was killed for memory.", code, at)
-    if code in {_RESTARTED, _TERM, _KILL} and _engine_restarted(found, asked, code):
+    if code in KILLS and _engine_restarted(found, asked, code):
         return Verdict(
             JobStatus.Failed, "EngineRestarted", "The Docker engine restarted and took the job with it.", "", code, at
         )

@@ -106,8 +106,9 @@ class PrivateEngine:
         containerd = int(record.read_text()) if record.exists() else 0
         self._daemon.send_signal(number)
         self._daemon.wait(60)
-        while containerd and _is_alive(containerd):  # it goes down with its parent, and the next one must not meet it
+        while containerd and _is_alive(containerd):  # it goes down with its parent
             time.sleep(0.02)
+        record.unlink(missing_ok=True)  # a dead one that nobody reaped yet would be taken for alive
 
 
 def _is_alive(pid: int) -> bool:
