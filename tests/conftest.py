@@ -180,6 +180,7 @@ def docker_engine(docker: None, tmp_path: Path) -> Iterator[DockerEngine]:
 def forget_install(engine: DockerEngine) -> None:
     """Removes everything that carries the install's label, and the images it built."""
     client, mine = engine.client, {"label": f"atelier.install={engine.install}"}
+    client.timeout = 300  # large images go slowly on a busy disk
     for found in client.containers(all=True, filters=mine):
         client.remove_container(found["Id"], force=True, v=True)
     for volume in client.volumes(filters=mine)["Volumes"] or ():
