@@ -44,7 +44,9 @@ ARGUMENTS = [
 ]
 # Streamlit asks twice beside the page before it asks at the root: known, harmless, only on deep links.
 DEEP_LINK = ("/_stcore/health", "/_stcore/host-config")
-PATIENCE = 25_000
+# Chromium drops requests whenever any container on this machine starts or ends: it sees a new network interface.
+SHAKEN = ("net::ERR_NETWORK_CHANGED", "Failed to fetch dynamically imported module", "Unable to preload CSS")
+PATIENCE = 60_000
 expect.set_options(timeout=PATIENCE)
 
 
@@ -96,7 +98,8 @@ class Watch:
 
     def console(self, message: ConsoleMessage) -> None:
         where = urlsplit((message.location or {}).get("url", "")).path
-        if message.type == "error" and not where.endswith(DEEP_LINK):
+        is_known = where.endswith(DEEP_LINK) or any(word in message.text for word in SHAKEN)
+        if message.type == "error" and not is_known:
             self.faults.append(f"console: {message.text} ({where})")
 
     def response(self, response: Response) -> None:
@@ -106,7 +109,8 @@ class Watch:
             self.faults.append(f"{response.status}: {path}")
 
     def failed(self, request: Request) -> None:
-        if request.failure != "net::ERR_ABORTED":  # what was left behind by going elsewhere
+        # What was left behind by going elsewhere, and what the browser itself gave up.
+        if request.failure not in {"net::ERR_ABORTED", "net::ERR_NETWORK_CHANGED"}:
             self.faults.append(f"{request.failure}: {urlsplit(request.url).path}")
 
     def crashed(self, error: Exception) -> None:

@@ -19,6 +19,14 @@ export default function () {
     window.dispatchEvent(new PopStateEvent("popstate"))
     document.querySelector('[data-testid="stMain"]')?.scrollTo(0, 0)
   })
+  // Chromium drops requests when a container starts on its own machine (a new network interface); a part of the
+  // page that could not be loaded then is loaded with the page, once.
+  window.addEventListener("vite:preloadError", () => {
+    const last = Number(sessionStorage.getItem("atelier-reloaded") ?? 0)
+    if (Date.now() - last < 10000) return
+    sessionStorage.setItem("atelier-reloaded", String(Date.now()))
+    location.reload()
+  })
   const spoken = at => {
     const passed = Math.max(0, (Date.now() - at) / 1000)
     for (const [limit, unit, name] of [[60, 1, "s"], [3600, 60, "min"], [86400, 3600, "h"], [2592000, 86400, "d"]])
