@@ -256,7 +256,7 @@ class Attempts:
         except (NotFound, Conflict) as cause:  # the holder whose network it was to join is gone: both are made again
             self.engine.remove(container_id)
             self._later(job, cause)
-            return
+            return False
         except EngineError as cause:
             self._finish(job, replace(self._required(job), error=str(cause.__cause__ or cause)))
             return True

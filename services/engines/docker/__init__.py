@@ -63,6 +63,7 @@ class DockerEngine:
         self._lock = threading.Lock()
         self._client: Any = None
         self._networks: Networks | None = None
+        self._fresh: set[str] = set()  # made here and not started yet
 
     @property
     def client(self) -> Any:
@@ -128,7 +129,9 @@ class DockerEngine:
 
     @translated
     def start(self, id: str) -> None:
-        if self._own(id)["State"]["Status"] == "created":  # Docker would run an ended one again
+        is_fresh = id in self._fresh
+        self._fresh.discard(id)
+        if is_fresh or self._own(id)["State"]["Status"] == "created":  # Docker would run an ended one again
             self.client.start(id)
 
     @translated
@@ -158,10 +161,13 @@ class DockerEngine:
         try:
             facts = self._own(id)
             name = facts["Name"].lstrip("/")
+            self._fresh.discard(facts["Id"])
             self.client.remove_container(facts["Id"], force=True, v=True)
+            has_copy = any(mount.get("Name") == f"{name}-code" for mount in facts["Mounts"])
         except errors.NotFound:
-            name = id  # by name its copy is found still, where a crash came in between
-        working_copies.remove(self.client, f"{name}-code")
+            name, has_copy = id, True  # by name its copy is found still, where a crash came in between
+        if has_copy:
+            working_copies.remove(self.client, f"{name}-code")
         shutil.rmtree(self._farms(name), ignore_errors=True)
 
     def ended(self) -> Iterator[Ended]:
