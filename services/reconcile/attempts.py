@@ -19,7 +19,7 @@ from services.core import failpoints
 from services.core.errors import AtelierError, Conflict, EngineError, NotFound, Unavailable
 from services.core.states import TERMINAL, JobStatus
 from services.core.times import iso, now
-from services.engines.containers import ATTEMPT, INSTALL, Engine, Found, Image
+from services.engines.containers import ATTEMPT, INSTALL, Engine, Found, Image, ImageNotFound
 from services.engines.files import remove_tree
 from services.reconcile import builds, collect, data, launch, leases, recording
 from services.reconcile.classify import KILLS, Asked, Verdict, verdict
@@ -33,6 +33,7 @@ from services.studio import SYSTEM, Studio
 log = logging.getLogger("atelier.worker")
 RETRY = timedelta(seconds=2)
 MOST_STEPS = 12
+MOST_ATTEMPTS = 3
 _BAD_START = {"Unavailable": "", "NotFound": "InputNotFound", "Invalid": "InvalidJob"}
 
 
@@ -230,6 +231,10 @@ class Attempts:
                 if found is None:
                     raise
                 container_id = found.id
+            except NotFound as cause:  # somebody pruned the image since
+                if job.attempt >= MOST_ATTEMPTS:
+                    raise ImageNotFound(cause.message) from cause
+                return self._advance(job, JobStatus.Queued, reason="Its image is gone and is made ready again")
             failpoints.reach("after_create")
             return self._start(job, container_id)
 

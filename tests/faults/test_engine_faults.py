@@ -212,12 +212,13 @@ def test_an_image_that_was_pruned_just_before_the_start_is_made_again(rig: Rig) 
 
 
 @pytest.mark.usefixtures("worker")
-def test_a_container_removed_by_somebody_else_is_lost_never_completed(rig: Rig) -> None:
+def test_a_container_removed_by_somebody_else_has_not_completed(rig: Rig) -> None:
     name = rig.submit("sleep 600")
     row = rig.until(name, "Running")
     rig.engine.client.remove_container(row.container_name, force=True)
     row = rig.until(name)
-    assert (row.status, row.reason) == (JobStatus.Failed, "ContainerLost")
+    assert row.status == JobStatus.Failed
+    assert row.reason in {"ContainerLost", "KilledExternally"}  # whether its end could be asked for in between
     eventually(lambda: not rig.leftovers(), "nothing is left")
 
 
