@@ -29,6 +29,8 @@ def create(
     from app.cli import reading, upload
     from services.specs import local, source
 
+    if file and (image or conda_file):
+        raise Invalid("Either a --file or an --image with its --conda-file.")
     client = Client()
     if file:
         written, base = reading.source(file)

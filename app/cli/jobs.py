@@ -107,6 +107,8 @@ def download(
     download_path: Annotated[Path, typer.Option("--download-path", "-p", help="Where to.")] = Path(),
 ) -> None:
     """Downloads artifacts to DIR/artifacts and outputs to DIR/named-outputs/NAME."""
+    if everything and output_name:
+        raise Invalid("Either everything (--all) or one output (--output-name).")
     client = Client()
     job = client.ask("GET", _path(name))
     outputs = [output_name] if output_name else list(job["outputs"]) if everything else []

@@ -238,6 +238,11 @@ def test_an_output_that_is_not_there_is_named(terminal: Terminal, tmp_path: Path
     assert not (tmp_path / "got").exists()
 
 
+def test_everything_and_one_output_exclude_each_other(terminal: Terminal) -> None:
+    answer = terminal.run("job", "download", "-n", "any", "--all", "--output-name", "model")
+    assert (answer.code, answer.err) == (2, "Error: Either everything (--all) or one output (--output-name).\n")
+
+
 def test_a_job_is_deleted_when_it_is_meant(terminal: Terminal) -> None:
     ended(terminal, "gone")
     asked = terminal.run("job", "delete", "-n", "gone")

@@ -100,6 +100,7 @@ def test_environments_have_versions(terminal: Terminal) -> None:
     ("words", "code", "said"),
     [
         ([], 2, "An environment needs a --file or an --image."),
+        (["--file", "a.yml", "--image", "python:3.11"], 2, "Either a --file or an --image"),
         (["--image", "; rm"], 2, "not a valid image reference"),
         (["--file", "nowhere.yml"], 2, "was not found"),
         (["--image", "python:3.11", "--conda-file", "nowhere.yml"], 2, "was not found"),
