@@ -19,7 +19,7 @@ from services.core import failpoints
 from services.core.errors import AtelierError, Conflict, EngineError, NotFound, Unavailable
 from services.core.states import TERMINAL, JobStatus
 from services.core.times import iso, now
-from services.engines.containers import ATTEMPT, INSTALL, Engine, Found, Image, ImageNotFound
+from services.engines.containers import ATTEMPT, INSTALL, Engine, Found, ImageNotFound
 from services.engines.files import remove_tree
 from services.reconcile import builds, collect, data, launch, leases, recording
 from services.reconcile.classify import KILLS, Asked, Verdict, verdict
@@ -27,7 +27,7 @@ from services.reconcile.data import Ready
 from services.reconcile.plan import UNSTARTED, plan
 from services.specs.fields import size_of
 from services.specs.jobs import CommandJob
-from services.store.rows import Environment, Experiment, Job, Workspace
+from services.store.rows import Experiment, Job, Workspace
 from services.studio import SYSTEM, Studio
 
 log = logging.getLogger("atelier.worker")
@@ -133,7 +133,7 @@ class Attempts:
     def _prepare(self, job: Job) -> bool:
         """Image, inputs and folders; then Starting, and on. False while the image is being built."""
         run = launch.folders(self.studio, job)
-        image = self._image(job)
+        image = builds.ready(self.studio, self.engine, job)
         if image is None:
             return False
         spec = CommandJob.model_validate(job.spec)
@@ -163,41 +163,14 @@ class Attempts:
         )
         return is_decided and self._launch(job)
 
-    def _image(self, job: Job) -> Image | None:
-        with self.studio.scope(SYSTEM) as scope:
-            environment = scope.session.get(Environment, job.environment_id)
-        if environment is None:
-            raise NotFound("The job's environment is not there any more.")
-        wish = environments.wish(self.studio, environment)
-        image = self.engine.image(wish)
-        if image is None:
-            build = builds.wanted(self.studio, self.engine.kind, environment, job)
-            if build.status == "Failed":
-                raise builds.failure(build)
-            builds.show(self.studio, build, job)
-            return None
-        builds.over(self.studio, job)
-        if job.build_id is None:
-            builds.noted(self.studio, self.engine.kind, environment, job, image)
-        return image
-
     def _data(
         self, session: Any, job: Job, spec: CommandJob
     ) -> tuple[dict[str, Ready], dict[str, Ready], dict[str, Any]]:
+        """Inputs and outputs made ready, and what the row says of the outputs."""
         maps, inside = environments.image_map(self.studio), launch.data_folder(job)
         inputs = data.inputs(self.studio, session, self.engine, job, spec, maps, inside)
         places = {name: data.place_of(self.studio, session, job, name, output) for name, output in spec.outputs.items()}
-        declared = {
-            name: {
-                "path": place.uri,
-                "type": spec.outputs[name].type,
-                "mode": spec.outputs[name].mode or "rw_mount",
-                "collected": place.collected,
-                "target": str(place.target),
-            }
-            for name, place in places.items()
-        }
-        return inputs, data.outputs(self.studio, self.engine, job, places, inside), declared
+        return inputs, data.outputs(self.studio, self.engine, job, places, inside), data.declared(spec, places)
 
     def _launch(self, job: Job) -> bool:
         """Creates and starts the container, or adopts the one that a crash left."""

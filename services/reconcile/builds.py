@@ -9,7 +9,7 @@ from sqlmodel import Session, col, select
 
 from services import environments, jobs
 from services.core import failpoints
-from services.core.errors import AtelierError, EngineError, Unavailable
+from services.core.errors import AtelierError, EngineError, NotFound, Unavailable
 from services.core.times import now
 from services.engines.containers import BuildFailed, Engine, Image, ImageNotFound
 from services.reconcile import leases
@@ -23,6 +23,25 @@ REASON = "Building the environment"
 AFTER = "Bringing image, inputs and code together"
 SHOWN = "build_log.txt"
 _FAILURES: dict[str, type[EngineError]] = {"ImageNotFound": ImageNotFound, "BuildFailed": BuildFailed}
+
+
+def ready(studio: Studio, engine: Engine, job: Job) -> Image | None:
+    """The image of the job's environment; None while it is being built. Raises what a failed build said."""
+    with studio.scope(SYSTEM) as scope:
+        environment = scope.session.get(Environment, job.environment_id)
+    if environment is None:
+        raise NotFound("The job's environment is not there any more.")
+    image = engine.image(environments.wish(studio, environment))
+    if image is None:
+        build = wanted(studio, engine.kind, environment, job)
+        if build.status == "Failed":
+            raise failure(build)
+        show(studio, build, job)
+        return None
+    over(studio, job)
+    if job.build_id is None:
+        noted(studio, engine.kind, environment, job, image)
+    return image
 
 
 def wanted(studio: Studio, engine: str, environment: Environment, job: Job) -> Build:

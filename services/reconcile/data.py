@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sqlmodel import Session, select
 
@@ -92,6 +93,20 @@ def outputs(studio: Studio, engine: Engine, job: Job, places: Mapping[str, Place
         seen = engine.seen(mount)
         found[name] = Ready(f"{seen}/{place.target.name}" if place.is_file else seen, mount)
     return found
+
+
+def declared(spec: CommandJob, places: Mapping[str, Place]) -> dict[str, Any]:
+    """What the job's row says of its outputs: enough to collect them after a crash."""
+    return {
+        name: {
+            "path": place.uri,
+            "type": spec.outputs[name].type,
+            "mode": spec.outputs[name].mode or "rw_mount",
+            "collected": place.collected,
+            "target": str(place.target),
+        }
+        for name, place in places.items()
+    }
 
 
 def held(studio: Studio, job: Job, name: str) -> Path:

@@ -23,7 +23,7 @@ from tests.conftest import Stage, free_port, make_stage
 from tests.faults.private_engine import PrivateEngine
 
 ROOT = Path(__file__).parents[2]
-STEPS = ("Preparing", "Starting", "CancelRequested", "Finalizing", *TERMINAL)
+ONCE = ("CancelRequested", "Finalizing", *TERMINAL)
 PARTS = 5
 # Counts aloud and in a file of its own, changes its working copy, and leaves outputs of both kinds.
 COUNT = f"""\
@@ -177,7 +177,7 @@ class Rig:
             faults.append(f"wrong status: {name} is {row.status} ({row.reason} {row.message}), not {status}")
         if row.finished_at is None or (row.started_at and row.finished_at < row.started_at):
             faults.append(f"wrong status: {name} ended at {row.finished_at}, started at {row.started_at}")
-        twice = [step for step, count in Counter(told).items() if count > 1 and step in STEPS and step != "Starting"]
+        twice = [step for step, count in Counter(told).items() if count > 1 and step in ONCE]
         if twice or told[-1] != status:
             faults.append(f"wrong status: {name} was {', '.join(told)}")
         return faults
