@@ -1,5 +1,6 @@
 """Whether the studio is there (healthz), whether jobs can be submitted (readyz), and numbers for Prometheus."""
 
+import secrets
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -15,12 +16,14 @@ from services.store.rows import Fact, Job, Workspace
 from services.studio import Studio
 
 ALIVE_SECONDS = 15
+# New with each start: an open page that finds another one loads itself again, for its session is gone.
+PROCESS = secrets.token_hex(8)
 router = APIRouter(include_in_schema=False)
 
 
 @router.api_route("/healthz", methods=["GET", "HEAD"])
 def healthz() -> Response:
-    return JSONResponse({"status": "ok"})
+    return JSONResponse({"status": "ok"}, headers={"X-Process": PROCESS, "Cache-Control": "no-store"})
 
 
 @router.api_route("/readyz", methods=["GET", "HEAD"])

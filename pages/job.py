@@ -29,16 +29,14 @@ def watch(name: str, seen: str) -> None:
 def tabs(name: str) -> None:
     """Only the open one is run; which one is open is in the address."""
     labels = [label for label, _ in TABS.values()]
+    wanted = TABS.get(address.text("tab"), TABS["overview"])[0]
+    st.session_state["_job_tab"] = wanted
 
     def chosen() -> None:
         label = st.session_state["_job_tab"]
-        key = next((key for key, (each, _) in TABS.items() if each == label), "overview")
+        key = next(key for key, (each, _) in TABS.items() if each == label)
         address.put(tab="" if key == "overview" else key, file=None)
 
-    if address.is_told("_job_tab"):
-        chosen()
-    wanted = TABS.get(address.text("tab"), TABS["overview"])[0]
-    st.session_state["_job_tab"] = wanted
     made = st.tabs(labels, key="_job_tab", on_change=chosen)
     for tab, (label, show) in zip(made, TABS.values(), strict=True):
         if label == wanted:

@@ -1,6 +1,6 @@
 """What is open, chosen, sorted or filtered lives in the address: read it, write it, bind widgets to it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from urllib.parse import urlencode
 
 import streamlit as st
@@ -42,7 +42,7 @@ def flag(name: str) -> bool:
 
 def search(name: str = "q", *, placeholder: str = "Search") -> str:
     """A search box whose words are in the address."""
-    key = _bound(name, lambda: text(name))
+    key = _bound(name, text(name))
     st.text_input(
         placeholder,
         key=key,
@@ -61,7 +61,8 @@ def choice(
     name: str, label: str, options: Sequence[str], labels: dict[str, str] | None = None, *, width: int = 190
 ) -> list[str]:
     """Several of some options, in the address as a comma-separated list."""
-    key = _bound(name, lambda: words(name, options))
+    chosen = words(name, options)
+    key = _bound(name, chosen)
     st.multiselect(
         label,
         options,
@@ -73,15 +74,15 @@ def choice(
         args=(name,),
         width=width,
     )
-    return words(name, options)
+    return chosen
 
 
 def one_of(name: str, label: str, options: Sequence[str], *, width: int = 190) -> str:
     """One of some options or none."""
-    key = _bound(name, lambda: text(name) or None)
     value = text(name)
     if value and value not in options:
         options = [*options, value]
+    key = _bound(name, value or None)
     st.selectbox(
         label,
         options,
@@ -97,9 +98,10 @@ def one_of(name: str, label: str, options: Sequence[str], *, width: int = 190) -
 
 
 def switch(name: str, label: str) -> bool:
-    key = _bound(name, lambda: flag(name))
+    value = flag(name)
+    key = _bound(name, value)
     st.toggle(markdown(label), key=key, on_change=_write, args=(name,))
-    return flag(name)
+    return value
 
 
 def put(**parameters: object) -> None:
@@ -111,19 +113,9 @@ def put(**parameters: object) -> None:
             st.query_params[name] = "1" if value is True else str(value)
 
 
-def is_told(key: str) -> bool:
-    """Whether a widget was touched while the studio was away: its value is here before it was ever drawn."""
-    is_new = f"_drawn:{key}" not in st.session_state
-    st.session_state[f"_drawn:{key}"] = True
-    return is_new and key in st.session_state
-
-
-def _bound(name: str, read: Callable[[], object]) -> str:
+def _bound(name: str, value: object) -> str:
     """The address is the truth: the widget takes its value from there on each run."""
     key = f"{MARK}{name}"
-    if is_told(key):
-        _write(name)
-    value = read()
     if st.session_state.get(key, ...) != value:
         st.session_state[key] = value
     return key

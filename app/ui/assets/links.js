@@ -27,6 +27,14 @@ export default function () {
     sessionStorage.setItem("atelier-reloaded", String(Date.now()))
     location.reload()
   })
+  const process = () => fetch("/healthz").then(answer => answer.headers.get("x-process")).catch(() => null)
+  let born = null, away = false
+  process().then(found => { born = found })
+  setInterval(() => {
+    const isThere = document.querySelector("[data-testid=stApp]")?.dataset.testConnectionState === "CONNECTED"
+    if (isThere && away) process().then(found => { if (born && found && found !== born) location.reload() })
+    away = !isThere
+  }, 500)
   const spoken = at => {
     const passed = Math.max(0, (Date.now() - at) / 1000)
     for (const [limit, unit, name] of [[60, 1, "s"], [3600, 60, "min"], [86400, 3600, "h"], [2592000, 86400, "d"]])
