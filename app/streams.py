@@ -72,11 +72,11 @@ async def _events(asking: Caller, workspace: str, name: str, path: str, offset: 
     """A look costs one `stat`; the database is asked when the file has grown, and now and then."""
     studio, principal = asking.studio, asking.principal
     live = await anyio.to_thread.run_sync(_live, studio, principal, workspace, name, path)
-    seen, looked, told = -1.0, 0.0, anyio.current_time()
+    seen, looked, told = (-1, -1), 0.0, anyio.current_time()
     yield b"retry: 1000\n\n"
     while True:
         at = anyio.current_time()
-        grown = await anyio.to_thread.run_sync(lambda: live.stat().st_mtime if live.exists() else -1.0)
+        grown = await anyio.to_thread.run_sync(_grown, live)
         if grown != seen or at - looked > LOOK_SECONDS:
             seen, looked = grown, at
             if not await asking.alive():
@@ -90,18 +90,27 @@ async def _events(asking: Caller, workspace: str, name: str, path: str, offset: 
             if chunk.data:
                 told = at
                 yield _event(chunk.offset, chunk.data.decode("utf-8", "replace"))
-            more = chunk.offset > offset
+            is_behind = chunk.offset - offset > logs.CHUNK // 2
             offset = chunk.offset
             if chunk.ended:
                 yield _event(offset, "", kind="end")
                 return
-            if more:
+            if is_behind:  # what has just been written is left to the next look, or there would be one a line
                 looked = 0.0
                 continue
         if at - told > KEEP_ALIVE_SECONDS:
             told = at
             yield b": still here\n\n"
         await anyio.sleep(POLL_SECONDS)
+
+
+def _grown(live: Path) -> tuple[int, int]:
+    """Changes when the file does."""
+    try:
+        facts = live.stat()
+    except OSError:
+        return -1, -1
+    return facts.st_size, facts.st_mtime_ns
 
 
 def _live(studio: Studio, principal: Principal, workspace: str, name: str, path: str) -> Path:
