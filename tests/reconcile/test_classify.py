@@ -85,3 +85,17 @@ def test_a_kill_long_before_a_restart_stays_a_kill() -> None:
 def test_the_last_lines_of_the_log_come_with_a_users_error() -> None:
     ending = verdict(ended(1), replace(ASKED, log_tail=("Traceback", "ValueError: no data")))
     assert ending.message.endswith("ValueError: no data")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "sh: 1: Cannot fork",
+        "bash: fork: Resource temporarily unavailable",
+        "RuntimeError: can't start new thread",
+        "BlockingIOError: [Errno 11] Resource temporarily unavailable",
+    ],
+)
+def test_too_many_processes_are_named(line: str) -> None:
+    assert "too many processes" in verdict(ended(2), replace(ASKED, log_tail=(line,))).message
+    assert "too many processes" not in verdict(ended(2), replace(ASKED, log_tail=("Traceback",))).message
