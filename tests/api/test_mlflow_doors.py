@@ -47,7 +47,7 @@ POST /api/2.0/mlflow-artifacts/mpu/create/0/a/artifacts/x
 """
 # And what is not: interface families, old and new, that never had a check of their own.
 NOT_LET_THROUGH = """
-GET /
+POST /
 GET /graphql
 POST /graphql
 GET /ajax-api/2.0/mlflow/experiments/search
