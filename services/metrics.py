@@ -214,8 +214,16 @@ def heal(studio: Studio, tracking: Tracking, workspace_id: str, run_id: str, *, 
     """
     workspace = artifacts.mlflow_workspace(workspace_id)
     facts = tracking.run(workspace, run_id)
-    for each in (facts, *tracking.children(workspace, facts.experiment_id, run_id)):
+    has_nested = thorough or _has_nested(studio, run_id)  # MLflow searches long for what most runs have not
+    nested = tracking.children(workspace, facts.experiment_id, run_id) if has_nested else ()
+    for each in (facts, *nested):
         _healed(studio, tracking, workspace_id, each, thorough=thorough)
+
+
+def _has_nested(studio: Studio, run_id: str) -> bool:
+    """As far as was seen; nested runs that were missed are healed by `check`."""
+    with studio.database.session(write=False) as session:
+        return session.exec(select(Run.run_id).where(Run.parent_run_id == run_id).limit(1)).first() is not None
 
 
 def check(studio: Studio, tracking: Tracking, *, since: int | None = None, limit: int = 50) -> int:

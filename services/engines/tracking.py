@@ -68,8 +68,9 @@ class Tracking(Protocol):
         user: str,
         start_time: int,
         tags: Mapping[str, str],
+        is_new: bool = False,
     ) -> str:
-        """The run of a job: found by its tag, else made."""
+        """The run of a job: found by its tag, else made; one that `is_new` is not looked for."""
         ...
 
     def end_run(self, workspace: str, run_id: str, status: str, end_time: int) -> None:
@@ -142,8 +143,9 @@ class HttpTracking:
         user: str,
         start_time: int,
         tags: Mapping[str, str],
+        is_new: bool = False,
     ) -> str:
-        found = self._search(workspace, experiment_id, f"tags.`{JOB_TAG}` = '{job_id}'")
+        found = [] if is_new else self._search(workspace, experiment_id, f"tags.`{JOB_TAG}` = '{job_id}'")
         if found:
             return found[0].run_id
         body = {
@@ -250,6 +252,7 @@ class FakeTracking:
         user: str,
         start_time: int,
         tags: Mapping[str, str],
+        is_new: bool = False,
     ) -> str:
         self._answering()
         for (where, run_id), facts in self.runs.items():

@@ -239,7 +239,7 @@ class Attempts:
             self._finish(job, replace(self._required(job), error=str(cause.__cause__ or cause)))
             return True
         failpoints.reach("after_start")
-        self.place.recorder.record(job.id)  # now, for MLflow's work would slow the start down
+        self.place.recorder.record(job.id, is_new=job.attempt == 1)  # now, for MLflow's work would slow the start down
         found = self._required(job)
         self._running(job, found)
         return found.status != "running" or job.desired != "run"

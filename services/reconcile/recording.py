@@ -29,13 +29,20 @@ class Recorder:
 
     def __init__(self, studio: Studio, tracking: Callable[[], Tracking | None], pool: Executor) -> None:
         self.studio, self._tracking, self._pool = studio, tracking, pool
-        self._lock, self._checking = Lock(), Lock()
+        self._locks: dict[str, Lock] = {}
+        self._checking = Lock()
+        self._new: set[str] = set()
         self._ready: set[str] = set()
         self._refreshed = ""
         self._making: set[str] = set()
 
-    def record(self, job_id: str) -> None:
-        """Makes the run soon, in the background; `look` asks again for what fails now."""
+    def record(self, job_id: str, *, is_new: bool = False) -> None:
+        """Makes the run soon, in the background; `look` asks again for what fails now.
+
+        `is_new` says that nobody can have tried before: then MLflow is not asked whether it has one.
+        """
+        if is_new:
+            self._new.add(job_id)
         if job_id not in self._making:
             self._making.add(job_id)
             self._pool.submit(self._recorded, job_id)
@@ -119,8 +126,10 @@ class Recorder:
 
     def _ensured(self, job_id: str) -> tuple[str, str]:
         """Run id and MLflow's experiment id."""
-        with self._lock:
-            return self._made(job_id)
+        with self._locks.setdefault(job_id, Lock()):
+            made = self._made(job_id)
+        self._locks.pop(job_id, None)  # who comes now finds the run in the row
+        return made
 
     def _made(self, job_id: str) -> tuple[str, str]:
         with self.studio.scope(SYSTEM) as scope:
@@ -136,6 +145,8 @@ class Recorder:
             tracking.ensure_workspace(name)
             self._ready.add(name)
         experiment_id = experiment.mlflow_id or tracking.ensure_experiment(name, experiment.name)
+        is_new = job_id in self._new
+        self._new.discard(job_id)
         run_id = tracking.ensure_run(
             name,
             experiment_id,
@@ -144,6 +155,7 @@ class Recorder:
             user=job.created_by,
             start_time=_milliseconds(job.started_at or job.created_at),
             tags={"atelier.name": job.name, **job.tags},
+            is_new=is_new,
         )
         kept = self._note(job, run_id, experiment_id)
         if kept[0] != run_id:
