@@ -1,12 +1,14 @@
 """Metrics: what the tee took is summed up, drawn and listed; what it lost comes back from MLflow. On both databases."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import numpy as np
 import pytest
 
-from services import artifacts, experiments, jobs, metrics
+from services import artifacts, experiments, jobs, metric_healing, metrics
 from services.core.errors import NotFound, Unavailable
+from services.core.times import now
 from services.engines.tracking import FakeTracking, Logged, RunFacts
 from services.metric_tee import Tee
 from services.specs.jobs import CommandJob
@@ -47,7 +49,7 @@ def with_run(stage: Stage, name: str, run_id: str = RUN) -> None:
         job = jobs.submit(scope, CommandJob.model_validate(spec))
         scope.session.get_one(Job, job.id).run_id = run_id
         experiments.get(scope, "iris").mlflow_id = "1"
-        metrics.note_run(scope.session, job, run_id, "1", 1000)
+        metric_healing.note_run(scope.session, job, run_id, "1", 1000)
 
 
 def kept_by(tracking: FakeTracking, stage: Stage, points: list[Point], status: str = "FINISHED") -> None:
@@ -130,21 +132,35 @@ def test_runs_are_sorted_by_a_metric_and_those_without_come_last(stage: Stage, t
         with pytest.raises(NotFound, match="No run logged"):
             metrics.runs(scope, "iris", order_by="nothing")
         compared = metrics.compare(scope, ["job-c", "job-d", "job-a"], "loss")
+        by_id = metrics.compare(scope, ["c" * 32, "e" * 32], "loss")
     assert "".join(pages) == "acbd"
     assert list(compared) == ["job-c", "job-a"]
+    assert list(by_id) == ["c" * 32]
+
+
+def test_a_jobs_run_took_as_long_as_its_container(stage: Stage, tee: Tee):
+    with_run(stage, "job-a")
+    began = now()
+    with stage.scope() as scope:
+        job = jobs.get(scope, "job-a")
+        job.started_at, job.finished_at = began, began + timedelta(seconds=2.5)
+        scope.session.add(job)
+    with stage.scope(write=False) as scope:
+        [run] = metrics.runs(scope, "iris")
+    assert run.end_time - run.start_time == 2500
 
 
 @pytest.mark.parametrize("status", ["FINISHED", "FAILED", "KILLED"])
 def test_an_ended_run_that_lacks_points_is_read_again_once(
     stage: Stage, tracking: FakeTracking, monkeypatch: pytest.MonkeyPatch, status: str
 ):
-    monkeypatch.setattr(metrics, "PATIENCE_SECONDS", 0)
+    monkeypatch.setattr(metric_healing, "PATIENCE_SECONDS", 0)
     with_run(stage, "one")
     kept_by(tracking, stage, loss(1.0, 5.0, 2.0), status)
     with stage.studio.database.session(write=True) as session:
         store.save_run(session, row(stage, name="one", status=status))
-    assert metrics.check(stage.studio, tracking, since=0) == 1
-    assert metrics.check(stage.studio, tracking, since=0) == 0
+    assert metric_healing.check(stage.studio, tracking, since=0) == 1
+    assert metric_healing.check(stage.studio, tracking, since=0) == 0
     with stage.scope(write=False) as scope:
         found = metrics.summary(scope, "one")
         assert metrics.history(scope, "one", ["loss"])[0].value.tolist() == [1.0, 5.0, 2.0]
@@ -161,7 +177,7 @@ def test_a_hole_in_the_middle_is_found_in_runs_that_began_before_a_restart(
     tee.run(row(stage, status="FINISHED", start_time=1000))
     tee.points(RUN, [every[0], every[2]])
     tee.flush()
-    assert metrics.check(stage.studio, tracking, since=2000) == 1
+    assert metric_healing.check(stage.studio, tracking, since=2000) == 1
     with stage.scope(write=False) as scope:
         assert metrics.history(scope, "one", ["loss"])[0].value.tolist() == [1.0, 5.0, 2.0]
 
@@ -172,10 +188,10 @@ def test_late_points_have_their_run_compared_again(stage: Stage, tee: Tee, track
     tee.run(row(stage, status="FINISHED"))
     tee.points(RUN, loss(1.0))
     tee.flush()
-    assert metrics.check(stage.studio, tracking, since=0) == 1
+    assert metric_healing.check(stage.studio, tracking, since=0) == 1
     tee.points(RUN, loss(1.0))
     tee.flush()
-    assert metrics.check(stage.studio, tracking, since=0) == 1
+    assert metric_healing.check(stage.studio, tracking, since=0) == 1
     with stage.scope(write=False) as scope:
         assert [each.count for each in metrics.summary(scope, "one").metrics] == [1]
 
@@ -183,7 +199,7 @@ def test_late_points_have_their_run_compared_again(stage: Stage, tee: Tee, track
 def test_a_run_that_mlflow_does_not_have_is_asked_for_once(stage: Stage, tracking: FakeTracking):
     with stage.studio.database.session(write=True) as session:
         store.save_run(session, row(stage, status="FINISHED"))
-    assert [metrics.check(stage.studio, tracking) for _ in range(2)] == [1, 0]
+    assert [metric_healing.check(stage.studio, tracking) for _ in range(2)] == [1, 0]
 
 
 def test_without_mlflow_nothing_counts_as_compared(stage: Stage, tracking: FakeTracking):
@@ -192,15 +208,15 @@ def test_without_mlflow_nothing_counts_as_compared(stage: Stage, tracking: FakeT
     kept_by(tracking, stage, loss(1.0))
     tracking.silent = True
     with pytest.raises(Unavailable):
-        metrics.check(stage.studio, tracking)
+        metric_healing.check(stage.studio, tracking)
     tracking.silent = False
-    assert metrics.check(stage.studio, tracking) == 1
+    assert metric_healing.check(stage.studio, tracking) == 1
 
 
 def test_the_end_of_a_run_that_a_crash_hid_is_asked_for(stage: Stage, tracking: FakeTracking):
     with stage.studio.database.session(write=True) as session:
         store.save_run(session, row(stage))
     kept_by(tracking, stage, loss(1.0), "FAILED")
-    metrics.refresh(stage.studio, tracking)
+    metric_healing.refresh(stage.studio, tracking)
     with stage.studio.database.session(write=False) as session:
         assert session.get_one(Run, RUN).status == "FAILED"

@@ -9,7 +9,7 @@ from threading import Lock
 
 from sqlmodel import Session, col, select
 
-from services import artifacts, logs, metrics
+from services import artifacts, logs, metric_healing
 from services.core.errors import AtelierError, NotFound, Unavailable
 from services.core.states import JobStatus
 from services.core.times import now, parse
@@ -79,7 +79,7 @@ class Recorder:
         ended = job.finished_at or now()
         tracking.end_run(name, run_id, _ENDS[JobStatus(status)], int(ended.timestamp() * 1000))
         try:
-            metrics.heal(self.studio, tracking, job.workspace_id, run_id, thorough=self._may_have_lost(job))
+            metric_healing.heal(self.studio, tracking, job.workspace_id, run_id, thorough=self._may_have_lost(job))
         except Unavailable:
             raise
         except AtelierError:
@@ -97,9 +97,9 @@ class Recorder:
                 return
             started = str(web.value["started_at"])
             if started != self._refreshed:
-                metrics.refresh(self.studio, tracking)
+                metric_healing.refresh(self.studio, tracking)
                 self._refreshed = started
-            metrics.check(self.studio, tracking, since=_milliseconds(parse(started)))
+            metric_healing.check(self.studio, tracking, since=_milliseconds(parse(started)))
         except Unavailable as cause:
             log.info("Runs are compared later: %s", cause)
         except Exception:
@@ -173,7 +173,9 @@ class Recorder:
                 return row.run_id, experiment.mlflow_id
             experiment.mlflow_id, row.run_id = experiment_id, run_id
             scope.session.add_all((experiment, row))
-            metrics.note_run(scope.session, job, run_id, experiment_id, _milliseconds(job.started_at or job.created_at))
+            metric_healing.note_run(
+                scope.session, job, run_id, experiment_id, _milliseconds(job.started_at or job.created_at)
+            )
             return run_id, experiment_id
 
     def _required(self) -> Tracking:

@@ -1,4 +1,4 @@
-"""J3: a log followed while it is written: the processor time of a client for a thousand lines, and how late a line comes."""
+"""J3: a log followed while it is written: a client's processor time for a thousand lines, and how late a line comes."""
 
 import json
 import statistics

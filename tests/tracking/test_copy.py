@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from services import metrics
+from services import metric_healing
 from tests.tracking.conftest import LAB, Notebook, Site, as_stored, points
 
 pytestmark = pytest.mark.slow
@@ -94,7 +94,7 @@ def test_a_point_that_comes_after_the_end_is_compared_once_more(site: Site):
     for _ in range(2):
         assert site.asked(*paths, json={**point, "value": 2, "step": 0}, headers=LAB).status_code == 200
     site.eventually(lambda: [each.count for each in site.summary(job.name).metrics] == [3], "it is there")
-    while metrics.check(site.stage.studio, site.tracking, since=0):
+    while metric_healing.check(site.stage.studio, site.tracking, since=0):
         pass
     assert job.line("m").step.tolist() == [0, 1]
     assert [(each.count, each.last) for each in site.summary(job.name).metrics] == [(2, 1.0)]

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from services import metrics
+from services import metric_healing
 from services.store import metrics as store
 from tests.tracking.conftest import LAB, Notebook, Running, Site, as_stored, points
 
@@ -112,8 +112,8 @@ def test_a_run_of_an_outside_client_is_made_whole_after_a_crash(site: Site, note
         ben,
     )
     site.restart()
-    metrics.refresh(site.stage.studio, site.tracking)
-    while metrics.check(site.stage.studio, site.tracking):
+    metric_healing.refresh(site.stage.studio, site.tracking)
+    while metric_healing.check(site.stage.studio, site.tracking):
         pass
     (row,) = site.runs("crashed", metrics=["loss"])
     assert (row.run_id, row.status, row.metrics) == (run_id, "FINISHED", {"loss": 9.5})
