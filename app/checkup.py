@@ -169,7 +169,9 @@ def _docker(engine: DockerEngine, info: EngineInfo) -> list[Finding]:
                 "Gateway", "warning", f"{info.gateway or 'none'}, not tried: there is no image to try it with", remedy
             ),
         ]
-    return [Finding("Base images", "ok", ", ".join(there)), _gateway(engine, info, there[-1])]
+    versions = {reference.rpartition(":")[2].partition("-")[0] for reference in there}
+    told = ", ".join(sorted(versions, key=lambda version: [int(part) for part in version.split(".")]))
+    return [Finding("Base images", "ok", f"Python {told}"), _gateway(engine, info, there[-1])]
 
 
 def _gateway(engine: DockerEngine, info: EngineInfo, image: str) -> Finding:

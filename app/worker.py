@@ -156,6 +156,8 @@ class Worker:
         self.jobs.settle(SETTLE_SECONDS)
         with self.studio.database.session(write=True) as session:
             leases.release(session, self.token)
+        if self._info is not None and self._silent_since is None:
+            self.removals.tidy()
 
     def stop(self) -> None:
         self._stopping.set()

@@ -43,6 +43,13 @@ class Removals:
         for workspace in purged:
             self._tried(f"workspace {workspace.name}", lambda row=workspace: self._workspace(row))  # type: ignore[misc]
 
+    def tidy(self) -> None:
+        """Takes away what only waits for jobs to come, when no worker will be here to start them."""
+        try:
+            self.engine.sweep(self._groups())
+        except AtelierError as cause:
+            log.info("Idle holders stay: %s", cause)
+
     def _tried(self, what: str, remove: Callable[[], None]) -> None:
         try:
             remove()

@@ -199,6 +199,14 @@ def test_a_job_sees_itself_as_the_cloud_shows_it(bench: Bench) -> None:
     assert bench.log(job.name) == expected
 
 
+def test_a_worker_that_stops_leaves_no_holder_that_nobody_needs(bench: Bench) -> None:
+    bench.until(bench.submit("exit 0"))
+    client, mine = bench.engine.client, {"label": f"{INSTALL}={bench.stage.studio.install}"}  # type: ignore[attr-defined]
+    assert client.containers(filters=mine)
+    bench.worker.stop()
+    eventually(lambda: not client.containers(all=True, filters=mine), "the holder is gone")
+
+
 def test_a_holder_that_somebody_removed_is_made_again(bench: Bench) -> None:
     assert bench.until(bench.submit("exit 0")).status == "Completed"
     client = bench.engine.client  # type: ignore[attr-defined]
