@@ -17,6 +17,25 @@ from services.core.errors import Conflict, Invalid, NotFound, Unavailable
 
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+SYSTEM_FOLDERS = frozenset(
+    place
+    for path in (
+        "/bin",
+        "/boot",
+        "/dev",
+        "/etc",
+        "/lib",
+        "/lib64",
+        "/proc",
+        "/root/.ssh",
+        "/run",
+        "/sbin",
+        "/sys",
+        "/var/run",
+        "/var/lib/docker",
+    )
+    for place in (Path(path), Path(path).resolve())  # /bin is /usr/bin on many systems
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +61,14 @@ def parts_of(path: str) -> list[str]:
     if not parts or path.startswith("/") or "\0" in path or any(part == ".." for part in parts):
         raise Invalid(f"{path[:200]!r} is not a relative path inside of the folder.", where="path")
     return parts
+
+
+def of_no_system(path: Path) -> Path:
+    """Where it really lies. Raises Invalid for what no job is ever shown, whatever an admin has opened."""
+    resolved = path.resolve()
+    if resolved == Path("/") or not {resolved, *resolved.parents}.isdisjoint(SYSTEM_FOLDERS):
+        raise Invalid(f"'{path}' is a system folder and is never shown to a job.")
+    return resolved
 
 
 def open_inside(root: Path, path: str) -> BinaryIO:

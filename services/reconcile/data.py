@@ -53,6 +53,7 @@ def inputs(
             continue
         try:
             source = _source(studio, session, job, data, uri)
+            _require_visible(studio, job, source)
         except (NotFound, Invalid) as cause:
             raise type(cause)(cause.message, where=cause.where or where, hint=cause.hint) from cause
         try:
@@ -133,6 +134,15 @@ def _source(studio: Studio, session: Session, job: Job, data: Data, uri: str) ->
             hint="Upload it, name a datastore path or an http(s) URL, or map its URL in maps.yml.",
         )
     return path_
+
+
+def _require_visible(studio: Studio, job: Job, source: Path) -> None:
+    """Raises Invalid for system folders and for what is the studio's own or another workspace's."""
+    resolved, home = files.of_no_system(source), studio.folders.home.resolve()
+    mine = studio.folders.workspace(job.workspace_id).resolve()
+    holds_home = resolved in {home, *home.parents}
+    if holds_home or (home in resolved.parents and mine not in {resolved, *resolved.parents}):
+        raise Invalid(f"'{source}' holds files of the studio itself.", hint="Map the URL to another folder.")
 
 
 def _folder(studio: Studio, session: Session, job: Job, store: str) -> Path:

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from app.worker import Worker, engine_for
 from services.core.errors import AtelierError, Invalid
 from services.core.states import JobStatus
+from services.engines import files
 from services.engines.containers import Container
 from services.engines.docker import DockerEngine, hardening
 from services.reconcile import launch
@@ -295,7 +296,7 @@ def assert_harmless(mount: dict[str, Any], road: Road) -> None:
     if above.isdisjoint(road.below):  # what an admin has opened in maps.yml, read only
         assert mount["ReadOnly"], mount
         assert road.stage.studio.folders.home not in above, mount
-        assert above.isdisjoint(hardening.FORBIDDEN), mount
+        assert above.isdisjoint(files.SYSTEM_FOLDERS), mount
         assert source != Path("/")
 
 

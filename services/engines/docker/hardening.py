@@ -11,28 +11,10 @@ from typing import Any
 from docker.types import LogConfig, Mount, Ulimit
 
 from services.core.errors import Invalid
+from services.engines import files
 from services.engines.containers import Container, Profile
 
 COMPAT_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID")
-FORBIDDEN = frozenset(
-    place
-    for path in (
-        "/bin",
-        "/boot",
-        "/dev",
-        "/etc",
-        "/lib",
-        "/lib64",
-        "/proc",
-        "/root/.ssh",
-        "/run",
-        "/sbin",
-        "/sys",
-        "/var/run",
-        "/var/lib/docker",
-    )
-    for place in (Path(path), Path(path).resolve())  # /bin is /usr/bin on many systems
-)
 
 
 def host_config(wish: Container, mounts: Sequence[Mount], *, network: str, shares_network: bool) -> dict[str, Any]:
@@ -79,12 +61,9 @@ def user(wish: Container) -> str:
 
 def checked_source(source: Path, roots: Sequence[Path]) -> Path:
     """The folder or file to be mounted. Raises Invalid when it lies outside of `roots` or is special."""
-    resolved = source.resolve()
-    above = {resolved, *resolved.parents}
-    if above.isdisjoint(roots):
+    resolved = files.of_no_system(source)
+    if {resolved, *resolved.parents}.isdisjoint(roots):
         raise Invalid(f"'{source}' lies outside of the folders that containers may see.")
-    if not above.isdisjoint(FORBIDDEN) or resolved == Path("/"):
-        raise Invalid(f"'{source}' is a system folder and is never shown to a container.")
     if not resolved.is_dir() and not resolved.is_file():
         raise Invalid(f"'{source}' is neither a folder nor a regular file.")
     return resolved
