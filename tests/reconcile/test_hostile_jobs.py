@@ -91,3 +91,17 @@ def test_secrets_are_in_nothing_that_the_engine_keeps(bench: Bench) -> None:
     with bench.stage.scope() as scope:
         jobs.cancel(scope, name)
     bench.until(name)
+
+
+@pytest.mark.parametrize("mode", ["ro_mount", "download"])
+@pytest.mark.parametrize("folder", ["/", "/etc", "home", "above"])
+def test_a_careless_map_shows_no_system_folder_and_nothing_of_the_studio(bench: Bench, folder: str, mode: str) -> None:
+    home = bench.stage.studio.folders.home
+    use = {"home": home, "above": home.parent}.get(folder, Path(folder))
+    (home / "maps.yml").write_text(f'urls: [{{match: "https://all.example/", use: "{use}"}}]\n')
+    job = bench.until(
+        bench.submit("ls ${{inputs.i}}", inputs={"i": {"path": "https://all.example/", "mode": mode}}), seconds=60
+    )
+    assert job.status == "Failed"
+    assert "system folder" in job.message or "of the studio itself" in job.message
+    assert not list((home / "runs").glob("*/inputs/i/*"))
