@@ -17,7 +17,7 @@ USUAL = {
     "Queued": "Waiting for the worker",
     "Preparing": "Bringing image, inputs and code together",
     "Provisioning": "Waiting for a place to run",
-    "Starting": "Starting the container",
+    "Starting": "Being started",
     "Running": "The command runs",
     "Finalizing": "Collecting outputs and logs",
     "CancelRequested": "Being stopped",

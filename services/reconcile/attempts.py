@@ -153,7 +153,7 @@ class Attempts:
         is_decided = run.is_dir() and self._advance(
             job,
             JobStatus.Starting,
-            reason="Starting the container",
+            reason=f"Starting the {'process' if self.engine.kind == 'process' else 'container'}",
             attempt=attempt,
             container_name=launch.container_name(job, attempt),
             container_id="",
