@@ -26,8 +26,11 @@ def submitted(page: Page, command: str, name: str) -> None:
 
 
 def written(box: Locator, text: str) -> None:
+    """As a person does it: one field, then the page answers, then the next."""
     box.fill(text)
     box.blur()
+    settled(box.page)
+    expect(box).to_have_value(text)
 
 
 def ended(page: Page, word: str) -> None:
@@ -162,6 +165,7 @@ def test_the_list_is_searched_filtered_sorted_and_paged_and_the_address_keeps_it
     expect(page.get_by_text("10 jobs", exact=True)).to_be_visible()
     expect(page.get_by_placeholder("Search name or experiment")).to_have_value("train 01")
     assert names(page)[0] == "train 019"
+    settled(page)
     page.get_by_role("combobox", name="Status").click()
     page.get_by_role("option", name="Failed", exact=True).click()
     page.wait_for_url("**status=Failed**")

@@ -124,7 +124,7 @@ def test_a_reader_reads_and_changes_nothing(site: Site, notebook: Notebook, ben:
         ("GET", "/ajax-api/2.0/mlflow/runs/get"),
         ("GET", "/graphql"),
         ("GET", "/get-artifact"),
-        ("GET", "/"),
+        ("POST", "/"),
         ("DELETE", f"{V2}/runs/get"),
         ("GET", f"{FILES}/../../../etc/passwd"),
         ("GET", f"{FILES}/%2e%2e/%2e%2e/etc/passwd"),

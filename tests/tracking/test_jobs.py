@@ -74,7 +74,9 @@ def test_autolog_logs_to_the_jobs_run_and_its_model_can_be_loaded(site: Site, no
     )
     assert said == [job.run_id, job.run_id, [0, 0]]
     site.eventually(lambda: "max_iter" in site.summary(job.name).params, "the parameters are there")
-    assert "training_score" in {each.key for each in site.summary(job.name).metrics}
+    site.eventually(
+        lambda: "training_score" in {each.key for each in site.summary(job.name).metrics}, "the metrics are there"
+    )
 
 
 def test_a_jobs_name_is_taken_wherever_a_run_is_meant(site: Site, notebook: Notebook, ben: dict[str, str]):
