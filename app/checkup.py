@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -250,7 +250,7 @@ def _database(settings: Settings) -> Finding:
         return Finding("Database", "ok", "made by the first start")
     kind = "PostgreSQL" if settings.database_url else "SQLite"
     try:
-        with _closing(Studio(settings)) as studio:
+        with closing(Studio(settings)) as studio:
             problems = migrate.check(studio.database)
     except Exception as cause:  # noqa: BLE001 (whatever a broken database says is the finding)
         return Finding(
@@ -262,14 +262,6 @@ def _database(settings: Settings) -> Finding:
     if problems:
         return Finding("Database", "problem", f"{kind}: {problems[0]}", "atelier db upgrade, or restore a backup")
     return Finding("Database", "ok", f"{kind}, whole and of this release")
-
-
-@contextmanager
-def _closing(studio: Studio) -> Iterator[Studio]:
-    try:
-        yield studio
-    finally:
-        studio.close()
 
 
 def _tracking(settings: Settings) -> Finding:

@@ -7,7 +7,7 @@ import typer
 
 from app.cli import common, completion, following, printing
 from app.cli.client import Client, in_workspace, named, part
-from app.cli.workspaces import pairs
+from app.cli.workspaces import details
 from services.core.errors import Invalid
 
 app = typer.Typer(help="Jobs: what runs.", no_args_is_help=True)
@@ -144,13 +144,7 @@ def update(
 ) -> None:
     """Changes display name, description or tags."""
     client = Client()
-    change: dict[str, Any] = {}
-    if display_name is not None:
-        change["display_name"] = display_name
-    if description is not None:
-        change["description"] = description
-    if tags:
-        change["tags"] = pairs(tags)
+    change = details(display_name, description, tags)
     if set_:
         from services.specs import fields, overrides
 

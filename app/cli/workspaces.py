@@ -1,6 +1,6 @@
 """atelier workspace …"""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -79,13 +79,7 @@ def update(
     tags: Tags = None,
 ) -> None:
     """Changes what is given."""
-    change: dict[str, object] = {}
-    if display_name is not None:
-        change["display_name"] = display_name
-    if description is not None:
-        change["description"] = description
-    if tags:
-        change["tags"] = pairs(tags)
+    change = details(display_name, description, tags)
     printing.show(Client().ask("PATCH", f"/workspaces/{part(_named(name))}", json=change))
 
 
@@ -117,6 +111,18 @@ def delete(
 def recover(name: Name = None) -> None:
     """Brings a deleted workspace back."""
     printing.show(Client().ask("POST", f"/workspaces/{part(_named(name))}/recover"))
+
+
+def details(display_name: str | None, description: str | None, tags: list[str] | None) -> dict[str, Any]:
+    """What a call to change something for people sends: only what was given."""
+    change: dict[str, Any] = {}
+    if display_name is not None:
+        change["display_name"] = display_name
+    if description is not None:
+        change["description"] = description
+    if tags:
+        change["tags"] = pairs(tags)
+    return change
 
 
 def pairs(words: list[str]) -> dict[str, str]:

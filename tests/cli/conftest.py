@@ -1,10 +1,8 @@
 """Somebody at a terminal: the command line in this process against a studio on a real port, and as a program."""
 
 import contextlib
-import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,23 +13,9 @@ import pytest
 from app.cli import main
 from tests.api.conftest import House, opened
 from tests.conftest import make_stage
+from tests.launched import PROGRAM, Said
 
-PROGRAM = [sys.executable, "-c", "from app.cli import main; main()"]
 VARIABLES = ("HOME", "ENDPOINT", "TOKEN", "WORKSPACE", "PORT", "HOST", "ENGINE", "DATABASE_URL", "DEBUG")
-
-
-@dataclass(frozen=True)
-class Said:
-    """How a call ended, and what it printed where."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Any:
-        """Standard output as one JSON document."""
-        return json.loads(self.out)
 
 
 @dataclass
