@@ -108,7 +108,12 @@ def _who() -> None:
     person = context.principal()
     name = person.display_name or person.name
     out = (
-        tag("a", parts.icon("logout"), href="/auth/sign-out", title="Sign out", data_post=True)
+        tag(
+            "form",
+            tag("button", parts.icon("logout"), type="submit", title="Sign out"),
+            method="post",
+            action="/auth/sign-out",
+        )
         if context.behind_gate()
         else None
     )

@@ -3,6 +3,7 @@
 import http.server
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,51 @@ def test_a_holder_that_is_gone_or_stopped_is_made_again(bench: Bench) -> None:
         [holder] = holders(bench)
         getattr(client_of(bench), harm)(holder["Id"], **({"force": True} if harm != "stop" else {"timeout": 0}))
         assert bench.ran("exit 0", name=f"job-x-{number}", holder="lab/ada").exit_code == 0
+
+
+def test_workers_that_need_the_same_holder_at_the_same_moment_get_the_same_one(bench: Bench) -> None:
+    engines = [DockerEngine(install=bench.engine.install, home=bench.home) for _ in range(4)]  # type: ignore[attr-defined]
+    for round_ in range(5):
+        group, gate = f"lab/p{round_}", threading.Barrier(len(engines))
+
+        def get(engine: DockerEngine, group: str = group, gate: threading.Barrier = gate) -> tuple[str, str]:
+            gate.wait()
+            return engine.networks.holder(group, bench.image), engine.networks.network(group)
+
+        with ThreadPoolExecutor(len(engines)) as pool:
+            got = list(pool.map(get, engines))
+        assert len({holder for holder, _ in got}) == 1
+        [network] = {network for _, network in got}
+        assert len([row for row in client_of(bench).networks() if row["Name"] == network]) == 1
+
+
+def test_a_second_network_of_the_same_name_keeps_no_job_from_starting(bench: Bench) -> None:
+    client = client_of(bench)
+    name = bench.engine.networks.network("lab/ada")  # type: ignore[attr-defined]
+    labels = client.inspect_network(name)["Labels"]
+    client.create_network(name, driver="bridge", labels=labels)
+    assert bench.ran("exit 0", holder="lab/ada").exit_code == 0
+    assert len([row for row in client.networks() if row["Name"] == name]) == 1
+
+
+def test_a_holder_that_was_never_started_is_started_or_made_anew(bench: Bench) -> None:
+    client = client_of(bench)
+    bench.ran("exit 0", holder="lab/ada")
+    [holder] = holders(bench)
+    client.stop(holder["Id"], timeout=0)
+    facts = client.inspect_container(holder["Id"])
+    client.remove_container(holder["Id"], force=True)
+    bench.engine.remove(bench.name("job-a-1"))
+    name, network = facts["Name"].lstrip("/"), facts["HostConfig"]["NetworkMode"]
+    client.create_container(
+        bench.image,
+        ["sleep", "600"],
+        name=name,
+        labels=facts["Config"]["Labels"],
+        host_config=client.create_host_config(network_mode=network),
+    )
+    client.remove_network(network)
+    assert bench.ran("exit 0", name="job-b-1", holder="lab/ada").exit_code == 0
 
 
 def test_sweeping_takes_what_nobody_needs_and_leaves_the_rest(bench: Bench) -> None:

@@ -1,17 +1,10 @@
 // Follows our own links inside the running page (as Back and Forward do) and keeps relative times fresh.
-const posted = (event, address) => {
-  event.preventDefault()
-  const form = Object.assign(document.createElement("form"), {method: "post", action: address})
-  document.body.append(form)
-  form.submit()
-}
 export default function () {
   if (window.__atelierLinks) return
   window.__atelierLinks = true
   document.addEventListener("click", event => {
     if (event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return
     const anchor = event.composedPath().find(node => node instanceof HTMLAnchorElement)
-    if (anchor?.hasAttribute("data-post")) return posted(event, anchor.href)
     if (!anchor || !anchor.getAttribute("href")?.startsWith("/") || anchor.hasAttribute("data-reload") || anchor.hasAttribute("download")) return
     if (/^\/(files|auth|api|mlflow)\//.test(anchor.pathname)) return
     event.preventDefault()

@@ -77,7 +77,7 @@ class DockerEngine:
         client = self.client
         with self._lock:
             if self._networks is None:
-                self._networks = Networks(client, self.install)
+                self._networks = Networks(client, self.install, self.home)
             return self._networks
 
     @property
@@ -88,7 +88,7 @@ class DockerEngine:
     def info(self) -> EngineInfo:
         with closing(connect(self._host, seconds=PROBE_SECONDS)) as client:  # whether it answers must be known soon
             facts, version = client.info(), client.version()
-            started_at, gateway = _engine_start(client), Networks(client, self.install).gateway()
+            started_at, gateway = _engine_start(client), Networks(client, self.install, self.home).gateway()
         warnings = [] if listings.works() else ["Input folders may list out of order: /dev/shm cannot be used."]
         return EngineInfo(
             name="local",

@@ -2,11 +2,18 @@
 
 A namespace costs 80 ms to make and jobs are short. Jobs in a holder share localhost and ports, so a holder
 belongs to one workspace and one person, and its bridge lets no traffic through between containers.
+
+The engine makes a second network of the same name when two ask at once, and then lets nothing join either. So
+whatever is made here is made by one worker at a time: a lock in the home, which all workers of an install share.
 """
 
+import fcntl
 import hashlib
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from ipaddress import ip_network
+from pathlib import Path
 
 from docker import errors
 
@@ -18,8 +25,8 @@ BRIDGE_OPTIONS = {"com.docker.network.bridge.enable_icc": "false"}
 class Networks:
     """Of one install. Idempotent by name; whatever somebody pruned is made again."""
 
-    def __init__(self, client: APIClient, install: str) -> None:
-        self.client, self.install = client, install
+    def __init__(self, client: APIClient, install: str, home: Path) -> None:
+        self.client, self.install, self.home = client, install, home
         self._lock = threading.Lock()
         self._known: dict[str, str] = {}
 
@@ -28,7 +35,8 @@ class Networks:
         with self._lock:
             known = self._known.get(group)
             if known is None or not self._runs(known):
-                known = self._known[group] = self._ensured(group, image)
+                with self._alone():
+                    known = self._known[group] = self._ensured(group, image)
             return known
 
     def forget(self, group: str) -> None:
@@ -38,19 +46,8 @@ class Networks:
 
     def network(self, group: str) -> str:
         """The bridge of a group, made when it is not there."""
-        name = f"atelier-{self.install}-{_short(group)}"
-        try:
-            self.client.create_network(
-                name,
-                driver="bridge",
-                options=BRIDGE_OPTIONS,
-                check_duplicate=True,
-                labels=self._labels("network", group),
-            )
-        except errors.APIError as cause:
-            if cause.response is None or cause.response.status_code != 409:
-                raise
-        return name
+        with self._lock, self._alone():
+            return self._bridge(group)
 
     def gateway(self) -> str | None:
         """The address at which containers reach this host: the default bridge's, which `host-gateway` means.
@@ -102,7 +99,7 @@ class Networks:
             self.client.remove_container(found["Id"], force=True)
         except errors.NotFound:
             pass
-        network = self.network(group)
+        network = self._bridge(group)
         host = self.client.create_host_config(
             init=True,
             cap_drop=["ALL"],
@@ -125,6 +122,26 @@ class Networks:
         )
         self.client.start(made["Id"])
         return str(made["Id"])
+
+    def _bridge(self, group: str) -> str:
+        name = f"atelier-{self.install}-{_short(group)}"
+        mine = {"label": f"atelier.install={self.install}"}
+        found = [row for row in self.client.networks(names=[name], filters=mine) if row["Name"] == name]
+        if not found:
+            labels = self._labels("network", group)
+            self.client.create_network(
+                name, driver="bridge", options=BRIDGE_OPTIONS, check_duplicate=True, labels=labels
+            )
+        for spare in sorted(found, key=lambda row: str(row["Created"]))[1:]:
+            with suppress(errors.APIError):  # a job is in it
+                self.client.remove_network(spare["Id"])
+        return name
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with (self.home / "networks.lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
     def _labels(self, kind: str, group: str) -> dict[str, str]:
         return {"atelier.install": self.install, "atelier.kind": kind, "atelier.name": group}
