@@ -7,9 +7,10 @@ import streamlit as st
 from app import context
 from app.ui import address, envforms, parts
 from app.ui.text import tag
-from services import environments
+from services import assets, environments
+from services.core.states import AssetKind
 from services.specs import source
-from services.store.rows import Build, Environment
+from services.store.rows import Asset, Build
 from services.studio import Scope
 
 
@@ -56,14 +57,14 @@ def detail(name: str) -> None:
     )
 
 
-def actions(row_: Environment, build: Build | None) -> None:
+def actions(row_: Asset, build: Build | None) -> None:
     parts.cli(f"atelier environment show --name {row_.name} --version {row_.version}")
     blocked = "" if build and build.status not in {"Queued", "Running"} else "There is no finished build to repeat."
     if parts.act("Rebuild", "environments/build/action", glyph="refresh", blocked=blocked):
         changed("A rebuild was asked for.", lambda s: environments.rebuild(s, row_.name, row_.version))
     restoring = row_.archived_at is not None
     if parts.act("Restore" if restoring else "Archive", "environments/write", glyph="archive"):
-        changed("Done.", lambda s: environments.archive(s, row_.name, row_.version, restore=restoring))
+        changed("Done.", lambda s: assets.archive(s, AssetKind.environment, row_.name, row_.version, restore=restoring))
     if parts.act("New version", "environments/write", glyph="add", primary=True):
         conda = row_.spec.get("conda_file")
         envforms.new(row_.name, row_.spec.get("image", ""), source.dump(conda) if conda else "")

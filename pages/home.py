@@ -68,7 +68,7 @@ def checklist() -> None:
     engine = context.fact("engine") or {}
     with context.scope() as s:
         counted = jobs.counted(s)
-        has_environment = bool(environments.listed(s))
+        has_environment = bool(environments.listed(s).rows)
     steps = [
         (context.worker_is_alive(), "The studio's worker is running", "atelier status"),
         (engine.get("kind") == "docker", "A Docker engine answers", "atelier doctor"),

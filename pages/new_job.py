@@ -9,6 +9,7 @@ from app import context
 from app.ui import address, jobform, parts, upload
 from app.ui.text import plain, tag
 from services import environments, experiments, jobs
+from services.assets import AssetQuery
 from services.core.errors import AtelierError, Invalid
 from services.specs import source
 from services.specs.jobs import CommandJob
@@ -25,7 +26,7 @@ TABLES = {
 def form(copied: Job | None) -> upload.Sent | None:
     """The left side; what was sent as code, if anything."""
     with context.scope() as s:
-        known = [f"azureml:{row.name}@latest" for row in environments.listed(s)]
+        known = [f"azureml:{row.name}@latest" for row in environments.listed(s, AssetQuery(limit=1000)).rows]
         named = [each.experiment.name for each in experiments.listed(s)]
     one, two = st.columns(2, gap="small")
     one.text_input("Display name", key=jobform.box("display_name"), on_change=jobform.wrote, args=("display_name",))

@@ -8,134 +8,85 @@ from typing import Any
 import orjson
 from sqlmodel import col, select
 
-from services import access, uploads
-from services.core import names, refs, times
+from services import access, assets, uploads
+from services.assets import AssetQuery, Content
+from services.core import refs
 from services.core.errors import Conflict, Invalid, NotFound
+from services.core.paging import Page
+from services.core.states import AssetKind
 from services.engines import dockerfiles, files
 from services.engines.containers import BuildFailed, BuildWish
 from services.events import emit
 from services.specs import environments as specs
 from services.specs.environments import Environment as Spec
 from services.specs.maps import Maps
-from services.store.rows import Build, Environment
+from services.store.rows import Asset, Build
 from services.studio import Scope, Studio
 
 ANONYMOUS = "CliV2AnonymousEnvironment"
 DOCKERFILE_LIMIT = 1 << 20
 
 
-def create(scope: Scope, spec: Spec, *, context: str | None = None) -> Environment:
+def create(scope: Scope, spec: Spec, *, context: str | None = None) -> Asset:
     """A new version; automatic integers when none is given. The same content again is a no-op.
 
     Raises Conflict when the version exists with another content.
     """
     access.require(scope, "environments/write")
-    if not spec.name:
-        raise Invalid("An environment needs a name.", where="name")
-    name = names.checked(spec.name)
-    definition = _definition(scope, spec, context)
-    version = spec.version or _next_version(scope, name)
-    existing = _found(scope, name, version)
-    if existing is not None:
-        if existing.hash != definition["hash"]:
-            raise Conflict(
-                f"Environment '{name}:{version}' exists with another content.",
-                hint="Leave the version out for a new one.",
-            )
-        return existing
-    row = Environment(
-        workspace_id=scope.workspace_id,
-        name=name,
-        version=version,
-        hash=definition["hash"],
-        spec=definition,
-        description=spec.description or "",
-        tags=dict(spec.tags),
-        created_by=scope.principal.name,
+    content = _content(scope, spec, context)
+    return assets.register(
+        scope,
+        AssetKind.environment,
+        spec.name,
+        spec.version,
+        content,
+        description=spec.description,
+        tags=spec.tags,
     )
-    scope.session.add(row)
-    emit(scope, "environment", name, f"Environment '{name}:{version}' was created")
-    scope.session.flush()
-    return row
 
 
-def listed(scope: Scope, *, include_archived: bool = False, search: str = "") -> list[Environment]:
-    """The latest version of each named one, by name."""
+def listed(scope: Scope, query: AssetQuery | None = None) -> Page[Asset]:
+    """One page of the latest version of each named one."""
     access.require(scope, "environments/read")
-    query = (
-        select(Environment)
-        .where(Environment.workspace_id == scope.workspace_id, col(Environment.is_anonymous).is_(False))
-        .order_by(col(Environment.name), col(Environment.created_at).desc(), col(Environment.id))
-    )
-    if not include_archived:
-        query = query.where(col(Environment.archived_at).is_(None))
-    if search:
-        query = query.where(col(Environment.name).icontains(search, autoescape=True))
-    latest: dict[str, Environment] = {}
-    for row in scope.session.exec(query):
-        latest.setdefault(row.name, row)
-    return list(latest.values())
+    return assets.listed(scope, AssetKind.environment, query)
 
 
-def versions(scope: Scope, name: str) -> list[Environment]:
+def versions(scope: Scope, name: str) -> list[Asset]:
     """All versions of one, newest first. Raises NotFound."""
     access.require(scope, "environments/read")
-    rows = list(
-        scope.session.exec(
-            select(Environment)
-            .where(Environment.workspace_id == scope.workspace_id, Environment.name == name)
-            .order_by(col(Environment.created_at).desc(), col(Environment.id).desc())
-        )
-    )
-    if not rows:
-        raise NotFound(f"Environment '{name[:80]}' was not found.")
-    return rows
+    return assets.versions(scope, AssetKind.environment, name)
 
 
-def get(scope: Scope, name: str, version: str | None = None) -> Environment:
+def get(scope: Scope, name: str, version: str | None = None) -> Asset:
     """One version; the latest created when none is named."""
     access.require(scope, "environments/read")
-    rows = versions(scope, name)
-    if version is None:
-        return rows[0]
-    for row in rows:
-        if row.version == version:
-            return row
-    known = ", ".join(row.version for row in rows[:10])
-    raise NotFound(f"Environment '{name}' has no version '{version[:80]}'.", hint=f"It has: {known}.")
+    return assets.get(scope, AssetKind.environment, name, version)
 
 
-def archive(scope: Scope, name: str, version: str, *, restore: bool = False) -> Environment:
-    access.require(scope, "environments/write")
-    row = get(scope, name, version)
-    row.archived_at = None if restore else times.now()
-    scope.session.add(row)
-    emit(scope, "environment", name, f"Environment '{name}:{version}' was {'restored' if restore else 'archived'}")
-    return row
-
-
-def resolve(scope: Scope, wanted: str | Spec, *, context: str | None = None) -> Environment:
+def resolve(scope: Scope, wanted: str | Spec, *, context: str | None = None) -> Asset:
     """What a job names: a registered one, a curated one of the image map, or an inline definition."""
     access.require(scope, "environments/read")
     if isinstance(wanted, str):
-        maps = image_map(scope.studio)
-        curated = maps.curated(wanted)
+        curated = image_map(scope.studio).curated(wanted)
         ref = refs.parse(wanted, field="environment")
         if curated is None or ref.registry is None:
-            registered = _registered(scope, ref)
-            if registered is not None:
-                return registered
-        if curated is None:
-            raise NotFound(
-                f"Environment '{ref}' was not found.",
-                where="environment",
-                hint="'atelier environment list' shows those of this workspace; maps.yml can map its name to another.",
-            )
+            try:
+                return assets.resolve(scope, AssetKind.environment, wanted, where="environment")
+            except NotFound as cause:
+                if curated is None:
+                    raise NotFound(
+                        f"Environment '{ref}' was not found.",
+                        where="environment",
+                        hint=cause.hint
+                        or "'atelier environment list' shows those of this workspace; "
+                        "maps.yml can map its name to another.",
+                    ) from cause
         wanted = curated
-    return _anonymous(scope, wanted, context)
+    content = _content(scope, wanted, context)
+    return assets.anonymous(scope, AssetKind.environment, ANONYMOUS, content, description=wanted.description or "")
 
 
-def build_of(scope: Scope, environment: Environment) -> Build | None:
+def build_of(scope: Scope, environment: Asset) -> Build | None:
     """The newest build of this definition, on whatever engine."""
     access.require(scope, "environments/read")
     return scope.session.exec(
@@ -169,7 +120,7 @@ def rebuild(scope: Scope, name: str, version: str) -> Build:
     return build
 
 
-def wish(studio: Studio, environment: Environment, *, anew: bool = False) -> BuildWish:
+def wish(studio: Studio, environment: Asset, *, anew: bool = False) -> BuildWish:
     """What the engine must make ready, after the image map; pure but for reading `maps.yml`.
 
     What the map makes of an image is part of the hash: another map, another image.
@@ -204,20 +155,15 @@ def image_map(studio: Studio) -> Maps:
     return Maps.load(path.read_text(encoding="utf-8") if path.is_file() else None)
 
 
-def as_json(row: Environment, build: Build | None = None) -> dict[str, object]:
+def as_json(row: Asset, build: Build | None = None) -> dict[str, object]:
     """As the cloud's CLI prints one, with the state of its build."""
     definition = {key: value for key, value in row.spec.items() if key != "hash"}
-    return {
-        "name": row.name,
-        "version": row.version,
-        "description": row.description,
-        "tags": row.tags,
+    return assets.as_json(
+        row,
         **definition,
-        "creation_context": {"created_at": times.iso(row.created_at), "created_by": row.created_by},
-        "build_status": build.status if build else "NotBuilt",
-        "digest": build.digest if build else "",
-        "archived": row.archived_at is not None,
-    }
+        build_status=build.status if build else "NotBuilt",
+        digest=build.digest if build else "",
+    )
 
 
 def _froms(context: Path, dockerfile: str, maps: Maps) -> dict[str, str]:
@@ -230,67 +176,19 @@ def _froms(context: Path, dockerfile: str, maps: Maps) -> dict[str, str]:
     return {image: maps.image(image) for image in dockerfiles.images(text)}
 
 
-def _anonymous(scope: Scope, spec: Spec, context: str | None) -> Environment:
-    definition = _definition(scope, spec, context)
-    version = definition["hash"][:32]
-    existing = _found(scope, ANONYMOUS, version)
-    if existing is not None:
-        return existing
-    row = Environment(
-        workspace_id=scope.workspace_id,
-        name=ANONYMOUS,
-        version=version,
-        is_anonymous=True,
-        hash=definition["hash"],
-        spec=definition,
-        description=spec.description or "",
-        tags=dict(spec.tags),
-        created_by=scope.principal.name,
-    )
-    scope.session.add(row)
-    scope.session.flush()
-    return row
-
-
-def _definition(scope: Scope, spec: Spec, context: str | None) -> dict[str, Any]:
+def _content(scope: Scope, spec: Spec, context: str | None) -> Content:
     """What makes it what it is, and the hash of that: equal content is built once."""
-    content: dict[str, Any] = {}
+    definition: dict[str, Any] = {}
     if spec.build is not None:
         if context is None:
             raise Invalid("A build context must be uploaded first.", where="environment.build.path")
         uploads.require_snapshot(scope, context)
-        content["build"] = {"context": context, "dockerfile_path": spec.build.dockerfile_path}
+        definition["build"] = {"context": context, "dockerfile_path": spec.build.dockerfile_path}
     if spec.image is not None:
-        content["image"] = spec.image
+        definition["image"] = spec.image
     if spec.conda_file is not None:
         if not isinstance(spec.conda_file, Mapping):
             raise Invalid("The conda file must be sent as a mapping, not as a path.", where="environment.conda_file")
-        content["conda_file"] = dict(spec.conda_file)
-    canonical = orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
-    return {**content, "hash": hashlib.sha256(canonical).hexdigest()}
-
-
-def _registered(scope: Scope, ref: refs.Ref) -> Environment | None:
-    rows = scope.session.exec(
-        select(Environment)
-        .where(Environment.workspace_id == scope.workspace_id, Environment.name == ref.name)
-        .order_by(col(Environment.created_at).desc(), col(Environment.id).desc())
-    ).all()
-    if ref.version is None:
-        return rows[0] if rows and (ref.label or "latest") == "latest" else None
-    return next((row for row in rows if row.version == ref.version), None)
-
-
-def _found(scope: Scope, name: str, version: str) -> Environment | None:
-    return scope.session.exec(
-        select(Environment).where(
-            Environment.workspace_id == scope.workspace_id, Environment.name == name, Environment.version == version
-        )
-    ).one_or_none()
-
-
-def _next_version(scope: Scope, name: str) -> str:
-    rows = scope.session.exec(
-        select(Environment.version).where(Environment.workspace_id == scope.workspace_id, Environment.name == name)
-    )
-    return str(1 + max((int(version) for version in rows if version.isdecimal()), default=0))
+        definition["conda_file"] = dict(spec.conda_file)
+    digest = hashlib.sha256(orjson.dumps(definition, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    return Content(digest, snapshot_id=context if spec.build is not None else None, spec=definition)

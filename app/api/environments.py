@@ -3,18 +3,27 @@
 import os
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
+from app.api.assets import shared
 from app.api.bodies import body, described
-from app.api.caller import Asking, page
+from app.api.caller import Asking
 from services import environments
 from services.core.errors import Invalid, NotFound
+from services.core.states import AssetKind
 from services.specs.environments import Environment
 from services.specs.problems import checked
+from services.store.rows import Asset
+from services.studio import Scope
 
-router = APIRouter(prefix="/workspaces/{ws}/environments", tags=["environments"])
+
+def _shown(scope: Scope, row: Asset) -> dict[str, Any]:
+    return environments.as_json(row, environments.build_of(scope, row))
+
+
+router = shared("environments", AssetKind.environment, _shown)
 PIECE = 1 << 20
 
 
@@ -27,52 +36,12 @@ class Definition(BaseModel):
     context: str | None = None
 
 
-@router.get("")
-def listed(asking: Asking, ws: str, include_archived: bool = False, search: str = "") -> Any:
-    """The latest version of each environment."""
-    with asking.scope(ws) as scope:
-        rows = environments.listed(scope, include_archived=include_archived, search=search)
-        return page([environments.as_json(row, environments.build_of(scope, row)) for row in rows])
-
-
 @router.post("", status_code=201, openapi_extra=described(Definition))
 def create(asking: Asking, ws: str, sent: Definition = body(Definition)) -> Any:
     """Creates a version; conda files inline, a build context uploaded before."""
     spec = checked(Environment, sent.spec)
     with asking.scope(ws, write=True) as scope:
         row = environments.create(scope, spec, context=sent.context)
-        return environments.as_json(row, environments.build_of(scope, row))
-
-
-@router.get("/{name}/versions")
-def versions(asking: Asking, ws: str, name: str) -> Any:
-    """All versions of an environment, the newest first."""
-    with asking.scope(ws) as scope:
-        rows = environments.versions(scope, name)
-        return page([environments.as_json(row, environments.build_of(scope, row)) for row in rows])
-
-
-@router.get("/{name}/versions/{version}")
-def show(asking: Asking, ws: str, name: str, version: str) -> Any:
-    """One version; `latest` is the most recently created."""
-    with asking.scope(ws) as scope:
-        row = environments.get(scope, name, None if version == "latest" else version)
-        return environments.as_json(row, environments.build_of(scope, row))
-
-
-@router.post("/{name}/versions/{version}/archive")
-def archive(asking: Asking, ws: str, name: str, version: str) -> Any:
-    """Hides a version from lists."""
-    with asking.scope(ws, write=True) as scope:
-        row = environments.archive(scope, name, version)
-        return environments.as_json(row, environments.build_of(scope, row))
-
-
-@router.post("/{name}/versions/{version}/restore")
-def restore(asking: Asking, ws: str, name: str, version: str) -> Any:
-    """Shows an archived version again."""
-    with asking.scope(ws, write=True) as scope:
-        row = environments.archive(scope, name, version, restore=True)
         return environments.as_json(row, environments.build_of(scope, row))
 
 

@@ -7,6 +7,7 @@ import unicodedata
 from services.core.errors import Invalid
 
 _NAME = re.compile(r"\A[A-Za-z0-9][A-Za-z0-9_-]{0,254}\Z", re.ASCII)
+_ASSET = re.compile(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,254}\Z", re.ASCII)
 _WORKSPACE = re.compile(r"\A[A-Za-z0-9][A-Za-z0-9_-]{1,62}\Z", re.ASCII)
 _HEX = re.compile(r"\A[0-9a-f]+\Z")
 # Path segments the web process answers itself: a workspace of that name could not be linked to.
@@ -228,6 +229,17 @@ def checked(name: str, *, field: str = "name") -> str:
     if not _NAME.match(name):
         raise Invalid(
             f"{name[:80]!r} is not a valid name: 1–255 letters, digits, '-' and '_', starting with a letter or digit.",
+            where=field,
+        )
+    return name
+
+
+def checked_asset(name: str, *, field: str = "name") -> str:
+    """An asset's name or version: as `checked`, and with dots (`sklearn-1.5`). Raises Invalid naming the rule."""
+    if not _ASSET.match(name):
+        raise Invalid(
+            f"{name[:80]!r} is not a valid {field}: 1–255 letters, digits, '-', '_' and '.', "
+            "starting with a letter or digit.",
             where=field,
         )
     return name

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from services.core.errors import Invalid
 
 _LONG = re.compile(
-    r"\Aazureml://(?:registries/(?P<registry>[^/]+)|(?:subscriptions/[^/]+/resourcegroups/[^/]+/(?:providers/[^/]+/)?"
-    r"workspaces/(?P<workspace>[^/]+)))/(?P<kind>[a-z]+)/(?P<name>[^/]+)"
-    r"(?:/versions/(?P<version>[^/]+)|/labels/(?P<label>[^/]+))?\Z",
+    r"\A(?:azureml:/{0,2}|/)(?:registries/(?P<registry>[^/]+)"
+    r"|(?:subscriptions/[^/]+/resourcegroups/[^/]+/(?:providers/[^/]+/)?workspaces/(?P<workspace>[^/]+)))"
+    r"/(?P<kind>[a-z]+)/(?P<name>[^/]+)(?:/versions/(?P<version>[^/]+)|/labels/(?P<label>[^/]+))?\Z",
     re.ASCII | re.IGNORECASE,
 )
 _SHORT = re.compile(
@@ -19,12 +19,13 @@ _SHORT = re.compile(
 
 @dataclass(frozen=True)
 class Ref:
-    """`name` with a version, a label, or neither (the latest); `registry` when it is one of a registry."""
+    """`name` with a version, a label, or neither (the latest); `registry` or `workspace` as the long form says."""
 
     name: str
     version: str | None = None
     label: str | None = None
     registry: str | None = None
+    workspace: str | None = None
 
     def __str__(self) -> str:
         if self.version is not None:
@@ -45,4 +46,9 @@ def parse(text: str, *, field: str = "") -> Ref:
             hint="Write azureml:<name>:<version> or azureml:<name>@latest.",
         )
     parts = found.groupdict()
-    return Ref(parts["name"], parts.get("version"), parts.get("label"), parts.get("registry"))
+    return Ref(parts["name"], parts.get("version"), parts.get("label"), parts.get("registry"), parts.get("workspace"))
+
+
+def is_reference(text: str) -> bool:
+    """Whether it names an asset, and is no path, URL or datastore's URI."""
+    return text.startswith("azureml:") and bool(_LONG.match(text) or _SHORT.match(text))

@@ -45,6 +45,15 @@ NEXT: dict[JobStatus, frozenset[JobStatus]] = {
 }
 
 
+class AssetKind(StrEnum):
+    """What a workspace keeps by name and version."""
+
+    data = "data"
+    environment = "environment"
+    component = "component"
+    model = "model"
+
+
 class ProvisioningState(StrEnum):
     Creating = "Creating"
     Updating = "Updating"

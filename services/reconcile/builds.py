@@ -13,7 +13,7 @@ from services.core.errors import AtelierError, EngineError, NotFound, Unavailabl
 from services.core.times import now
 from services.engines.containers import BuildFailed, Engine, Image, ImageNotFound
 from services.reconcile import leases
-from services.store.rows import Build, Environment, Event, Job
+from services.store.rows import Asset, Build, Event, Job
 from services.studio import SYSTEM, Studio
 
 log = logging.getLogger("atelier.worker")
@@ -28,7 +28,7 @@ _FAILURES: dict[str, type[EngineError]] = {"ImageNotFound": ImageNotFound, "Buil
 def ready(studio: Studio, engine: Engine, job: Job) -> Image | None:
     """The image of the job's environment; None while it is being built. Raises what a failed build said."""
     with studio.scope(SYSTEM) as scope:
-        environment = scope.session.get(Environment, job.environment_id)
+        environment = scope.session.get(Asset, job.environment_id)
     if environment is None:
         raise NotFound("The job's environment is not there any more.")
     image = engine.image(environments.wish(studio, environment))
@@ -44,7 +44,7 @@ def ready(studio: Studio, engine: Engine, job: Job) -> Image | None:
     return image
 
 
-def wanted(studio: Studio, engine: str, environment: Environment, job: Job) -> Build:
+def wanted(studio: Studio, engine: str, environment: Asset, job: Job) -> Build:
     """The build that `job` waits for, asked for when there is none; one that failed is tried again, once a job."""
     with studio.scope(SYSTEM, write=True) as scope:
         build = _of(scope.session, environment, engine)
@@ -76,7 +76,7 @@ def over(studio: Studio, job: Job) -> None:
         job.reason = AFTER
 
 
-def noted(studio: Studio, engine: str, environment: Environment, job: Job, image: Image) -> None:
+def noted(studio: Studio, engine: str, environment: Asset, job: Job, image: Image) -> None:
     """Remembers that an image was there without being built."""
     with studio.scope(SYSTEM, write=True) as scope:
         build = _of(scope.session, environment, engine)
@@ -149,7 +149,7 @@ class Builds:
             build.status, build.attempt = "Running", build.attempt + 1
             build.started_at = build.started_at if again and build.started_at else now()
             scope.session.add(build)
-            environment = scope.session.get(Environment, str(build.wish.get("environment_id")))
+            environment = scope.session.get(Asset, str(build.wish.get("environment_id")))
             if not again:
                 self._tell(scope.session, build, environment, "is being built")
             scope.session.flush()
@@ -201,10 +201,10 @@ class Builds:
                     list(image.packages),
                 )
             scope.session.add(row)
-            environment = scope.session.get(Environment, str(row.wish.get("environment_id")))
+            environment = scope.session.get(Asset, str(row.wish.get("environment_id")))
             self._tell(scope.session, row, environment, "was built" if status == "Succeeded" else "could not be built")
 
-    def _tell(self, session: Session, build: Build, environment: Environment | None, past: str) -> None:
+    def _tell(self, session: Session, build: Build, environment: Asset | None, past: str) -> None:
         name = environment.name if environment else build.hash[:12]
         session.add(
             Event(
@@ -212,13 +212,13 @@ class Builds:
                 workspace_id=build.workspace_id,
                 kind="environment",
                 name=name,
-                message=f"Environment '{name}' {past}",
+                message=f"Asset '{name}' {past}",
                 reason=build.error[:200],
             )
         )
 
 
-def _of(session: Session, environment: Environment, engine: str) -> Build | None:
+def _of(session: Session, environment: Asset, engine: str) -> Build | None:
     return session.exec(
         select(Build).where(
             Build.workspace_id == environment.workspace_id, Build.engine == engine, Build.hash == environment.hash

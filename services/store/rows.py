@@ -7,7 +7,7 @@ from sqlalchemy import Column, Index, String, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from services.core.names import new_id
-from services.core.states import JobStatus, ProvisioningState
+from services.core.states import AssetKind, JobStatus, ProvisioningState
 from services.core.times import now
 from services.store.types import Json, UtcDateTime
 
@@ -18,6 +18,10 @@ def _at(*, index: bool = False, nullable: bool = True) -> Any:
 
 def _created() -> Any:
     return Field(default_factory=now, sa_type=UtcDateTime, nullable=False, index=True)
+
+
+def _stamped() -> Any:
+    return Field(default_factory=now, sa_type=UtcDateTime, nullable=False)
 
 
 def _json(kind: Any = dict) -> Any:
@@ -103,7 +107,10 @@ class Workspace(SQLModel, table=True):
 
 
 class Datastore(SQLModel, table=True):
-    """A place for data. `spec` says where it is; the four that come with a workspace are folders."""
+    """A place for data. `spec` says where it is, without secrets; the four that come with a workspace are folders.
+
+    `secret` names what opens it in the vault; `report` is what the probe found when it was last tried.
+    """
 
     __table_args__ = (UniqueConstraint("workspace_id", "name"),)
     id: str = Field(default_factory=new_id, primary_key=True)
@@ -114,26 +121,100 @@ class Datastore(SQLModel, table=True):
     description: str = ""
     tags: dict[str, str] = _json()
     is_default: bool = False
+    is_read_only: bool = False
+    secret: str = ""
+    report: dict[str, Any] = _json()
     created_at: datetime = _created()
     created_by: str = ""
+    updated_at: datetime = _stamped()
 
 
-class Environment(SQLModel, table=True):
-    """A named, versioned definition; anonymous ones are shared by content."""
+class Asset(SQLModel, table=True):
+    """One version of a data asset, environment, component or model; immutable but for description, tags, labels.
+
+    `hash` is of the content: the same name and version with another one is refused. `path` is where the content
+    is: a datastore's URI, any other URI as it was given, or empty (environments and components lie in `spec` and
+    `snapshot_id`). `spec` is what makes it what it is; `facts` what was found out about it (size, flavours).
+    Anonymous ones are shared by content.
+    """
+
+    __table_args__ = (
+        UniqueConstraint("workspace_id", "kind", "name", "version"),
+        Index("ix_asset_latest", "workspace_id", "kind", "name", "created_at"),
+        Index("ix_asset_content", "workspace_id", "kind", "hash"),
+    )
+    id: str = Field(default_factory=new_id, primary_key=True)
+    workspace_id: str
+    kind: AssetKind = Field(sa_type=String)
+    name: str
+    version: str
+    type: str = ""
+    is_anonymous: bool = False
+    hash: str
+    path: str = ""
+    snapshot_id: str | None = None
+    spec: dict[str, Any] = _json()
+    facts: dict[str, Any] = _json()
+    description: str = ""
+    tags: dict[str, str] = _json()
+    properties: dict[str, str] = _json()
+    stage: str = ""
+    job_id: str | None = Field(default=None, index=True)
+    created_at: datetime = _created()
+    created_by: str = ""
+    updated_at: datetime = _stamped()
+    archived_at: datetime | None = _at()
+
+
+class AssetLabel(SQLModel, table=True):
+    """A name for one version that can move: `champion`. `latest` is no row: it is the most recently created."""
+
+    __tablename__ = "asset_label"
+    workspace_id: str = Field(primary_key=True)
+    kind: AssetKind = Field(sa_type=String, primary_key=True)
+    name: str = Field(primary_key=True)
+    label: str = Field(primary_key=True)
+    version: str
+
+
+class Edge(SQLModel, table=True):
+    """Where something came from: an asset that a job read, or a job that made an asset.
+
+    An end is ("job", job id), (asset kind, asset id), or ("uri", the URI itself) for data that nobody registered.
+    Written in the transaction that makes it true; `role` is the input's or output's name.
+    """
+
+    __table_args__ = (
+        UniqueConstraint("workspace_id", "source_kind", "source_id", "target_kind", "target_id", "role"),
+        Index("ix_edge_target", "workspace_id", "target_kind", "target_id"),
+    )
+    id: int | None = Field(default=None, primary_key=True)
+    workspace_id: str
+    source_kind: str
+    source_id: str
+    target_kind: str
+    target_id: str
+    role: str = ""
+    created_at: datetime = _stamped()
+
+
+class Secret(SQLModel, table=True):
+    """A value sealed with a key of its own, which the master key wraps; `name` is what refers to it.
+
+    `sealed` and `wrapped` are AES-256-GCM with their nonces in front; `key_version` says which master key.
+    """
 
     __table_args__ = (UniqueConstraint("workspace_id", "name", "version"),)
     id: str = Field(default_factory=new_id, primary_key=True)
     workspace_id: str
     name: str
-    version: str
-    is_anonymous: bool = False
-    hash: str = Field(index=True)
-    spec: dict[str, Any] = _json()
-    description: str = ""
-    tags: dict[str, str] = _json()
-    created_at: datetime = _created()
+    version: int = 1
+    key_version: int = Field(default=1, index=True)
+    wrapped: bytes
+    sealed: bytes
+    created_at: datetime = _stamped()
     created_by: str = ""
-    archived_at: datetime | None = _at()
+    deleted_at: datetime | None = _at()
 
 
 class Build(SQLModel, table=True):
@@ -150,6 +231,7 @@ class Build(SQLModel, table=True):
     digest: str = ""
     size: int = 0
     packages: list[str] = _json(list)
+    desired: str = "build"
     error: str = ""
     attempt: int = 0
     not_before: datetime | None = _at()
