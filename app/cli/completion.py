@@ -19,8 +19,14 @@ def workspaces(incomplete: str) -> list[str]:
     return _names(incomplete, lambda: Client().all("/workspaces"))
 
 
-def environments(incomplete: str) -> list[str]:
-    return _names(incomplete, lambda: Client().all(in_workspace("/environments")))
+def of(folder: str) -> Callable[[str], list[str]]:
+    """The names of a kind of asset, by where REST has them."""
+
+    def names(incomplete: str) -> list[str]:
+        params = {"search": incomplete, "limit": MOST}
+        return _names(incomplete, lambda: Client().all(in_workspace(f"/{folder}"), params=params, most=MOST))
+
+    return names
 
 
 def _names(incomplete: str, ask: Callable[[], Sequence[dict[str, str]]]) -> list[str]:

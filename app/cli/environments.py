@@ -5,14 +5,14 @@ from typing import Annotated
 
 import typer
 
-from app.cli import common, completion, printing
-from app.cli.client import Client, in_workspace, named, part
+from app.cli import assets, common, completion, printing
+from app.cli.client import Client, in_workspace
 from services.core.errors import Invalid
 
 app = typer.Typer(help="Environments: what jobs run in.", no_args_is_help=True)
 COLUMNS = ("name", "version", "build_status", "description", "creation_context.created_at")
 Name = Annotated[
-    str, typer.Option("--name", "-n", help="Name of the environment.", autocompletion=completion.environments)
+    str, typer.Option("--name", "-n", help="Name of the environment.", autocompletion=completion.of("environments"))
 ]
 Version = Annotated[str, typer.Option("--version", "-v", help="Its version; the latest when left out.")]
 
@@ -47,39 +47,7 @@ def create(
     printing.show(client.ask("POST", in_workspace("/environments"), json=body))
 
 
-@app.command("list")
-def listed(
-    name: Name = "",
-    include_archived: Annotated[bool, typer.Option("--include-archived", help="Archived ones too.")] = False,
-) -> None:
-    """Lists environments, or the versions of one."""
-    if name:
-        printing.show(Client().all(_path(name)), COLUMNS)
-        return
-    asked = {"include_archived": include_archived}
-    printing.show(Client().all(in_workspace("/environments"), params=asked), COLUMNS)
-
-
-@app.command()
-def show(
-    name: Name,
-    version: Version = "latest",
-    label: Annotated[str, typer.Option("--label", "-l", help="A label, such as latest.")] = "",
-) -> None:
-    """Shows one version."""
-    printing.show(Client().ask("GET", _path(name, label or version)))
-
-
-@app.command()
-def archive(name: Name, version: Version) -> None:
-    """Hides a version from lists."""
-    Client().ask("POST", f"{_path(name, version)}/archive")
-
-
-@app.command()
-def restore(name: Name, version: Version) -> None:
-    """Shows an archived version again."""
-    Client().ask("POST", f"{_path(name, version)}/restore")
+assets.shared(app, "environment", "environments", COLUMNS)
 
 
 @app.command()
@@ -97,8 +65,3 @@ def bootstrap() -> None:
         [{"image": one.reference, "size_mb": one.size >> 20, "digest": one.digest} for one in made],
         ("image", "size_mb", "digest"),
     )
-
-
-def _path(name: str, version: str | None = None) -> str:
-    path = in_workspace(f"/environments/{part(named(name, 'environment'))}/versions")
-    return path if version is None else f"{path}/{part(named(version, 'version'))}"
