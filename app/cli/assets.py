@@ -10,7 +10,7 @@ from services.core.errors import Invalid
 
 Label = Annotated[str, typer.Option("--label", "-l", help="A label instead of a version, such as latest.")]
 Archived = Annotated[bool, typer.Option("--include-archived", help="Archived ones too.")]
-Most = Annotated[int, typer.Option("--max-results", "-r", min=1, help="At most so many.")]
+Most = Annotated[int, typer.Option("--max-results", "-r", min=0, help="At most so many; 0 for all.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="description=…, tags.key=value, stage=….")]
 COLUMNS = ("name", "version", "type", "description", "creation_context.created_at")
 
