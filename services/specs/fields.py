@@ -3,8 +3,20 @@
 import re
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    SerializationInfo,
+)
 from pydantic_core import PydanticCustomError
+
+from services.core import names
+from services.core.errors import Invalid
 
 _SIZE = re.compile(r"\A(?P<number>[0-9]{1,15})(?P<unit>[bkmg]?)\Z", re.ASCII | re.IGNORECASE)
 _DIGITS = re.compile(r"\A-?(?:0|[1-9][0-9]{0,17})\Z", re.ASCII)
@@ -59,10 +71,50 @@ def _number(value: Any) -> Any:
     return value
 
 
+def _flag(value: Any) -> Any:
+    """`'True'` in quotes is what many files say."""
+    known = {"true": True, "false": False}
+    if isinstance(value, str) and value.casefold() in known:
+        return known[value.casefold()]
+    if not isinstance(value, bool):
+        raise PydanticCustomError("bool_type", "must be true or false")
+    return value
+
+
+def _secret(value: Any) -> Any:
+    """Refused without being repeated: what is wrong may still be the secret."""
+    if isinstance(value, SecretStr):
+        return value
+    if not isinstance(value, str) or not value:
+        raise PydanticCustomError("secret_type", "must be text; put it in quotes")
+    return value
+
+
+def _shown(value: SecretStr, info: SerializationInfo) -> str:
+    is_told = isinstance(info.context, dict) and info.context.get("secrets") is True
+    return value.get_secret_value() if is_told else str(value)
+
+
+def _asset_name(name: str) -> str:
+    try:
+        return names.checked_asset(name)
+    except Invalid as cause:
+        raise ValueError(cause.message) from cause
+
+
+_Words = str | int | float | bool | None
 Whole = Annotated[int, BeforeValidator(_whole)]
 Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
-Texts = Annotated[dict[str, str], BeforeValidator(_texts), BeforeValidator(_empty_mapping)]
-Version = Annotated[str, BeforeValidator(_version)]
+Flag = Annotated[bool, BeforeValidator(_flag)]
+Texts = Annotated[
+    dict[str, str],
+    BeforeValidator(_texts),
+    BeforeValidator(_empty_mapping, json_schema_input_type=dict[str, _Words] | None),
+]
+Version = Annotated[str, BeforeValidator(_version, json_schema_input_type=str | int | float)]
+AssetName = Annotated[str, AfterValidator(_asset_name)]
+Secret = Annotated[SecretStr, BeforeValidator(_secret, json_schema_input_type=str), PlainSerializer(_shown)]
+Description = Annotated[str, Field(max_length=10_000)]
 
 
 def size_of(text: str | int) -> int:

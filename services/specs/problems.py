@@ -4,7 +4,7 @@ import difflib
 import re
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -38,6 +38,24 @@ def checked(model: type[Model], value: Any, source: Source | None = None) -> Mod
         return model.model_validate(value)
     except ValidationError as cause:
         raise translated(cause, model, source) from cause
+
+
+def chosen(
+    models: Mapping[str, type[Model]], value: Any, source: Source | None = None, *, what: str, default: str = ""
+) -> Model:
+    """`value` as the spec that its `type` names, or `default` when it has none. Raises Invalid."""
+    if not isinstance(value, Mapping):
+        raise Invalid(f"A {what} must be a mapping, not {_shown(value)}.", where=source.where() if source else None)
+    kind = value.get("type", default)
+    where = source.where(("type",)) if source else "type"
+    if kind == "":
+        raise Invalid(f"'type' is required: one of {', '.join(models)}.", where=where)
+    if not isinstance(kind, str) or kind not in models:
+        known = ", ".join(map(repr, models))
+        raise Invalid(
+            f"type must be one of {known}, not {_shown(kind)}.{nearest(str(kind), list(models))}", where=where
+        )
+    return checked(models[kind], value, source)
 
 
 def translated(cause: ValidationError, model: type[BaseModel], source: Source | None = None) -> Invalid:
@@ -123,7 +141,8 @@ def _told(error: ErrorDetails, model: type[BaseModel], source: Source | None) ->
         return where, f"{field} must be a string; quote it: '{written or error['input']}'."
     if rule:
         return where, f"{field} {rule}, not {_shown(error['input'])}."
-    return where, f"{field}: {error['msg'][:1].lower()}{error['msg'][1:]}."
+    said = f"{error['msg'][:1].lower()}{error['msg'][1:]}."
+    return where, f"{field} {said}" if said.startswith("must ") else f"{field}: {said}"
 
 
 def _not_among(field: str, expected: str, value: Any) -> str:
