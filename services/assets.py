@@ -294,6 +294,7 @@ def set_label(scope: Scope, asset: Asset, label: str) -> None:
     key = (asset.workspace_id, AssetKind(asset.kind), asset.name, label)
     scope.session.merge(AssetLabel(workspace_id=key[0], kind=key[1], name=key[2], label=key[3], version=asset.version))
     emit(scope, asset.kind, asset.name, f"Label '{label}' was put on '{named(asset)}'")
+    scope.session.flush()
 
 
 def remove_label(scope: Scope, kind: AssetKind, name: str, label: str) -> None:
@@ -304,6 +305,7 @@ def remove_label(scope: Scope, kind: AssetKind, name: str, label: str) -> None:
         raise NotFound(f"{spoken(kind).capitalize()} '{name[:80]}' has no label '{label[:80]}'.")
     scope.session.delete(row)
     emit(scope, kind, name, f"Label '{label}' was taken from '{name}:{row.version}'")
+    scope.session.flush()
 
 
 def labels_of(scope: Scope, asset: Asset) -> list[str]:

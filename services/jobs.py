@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import func
 from sqlmodel import col, select, update
 
-from services import access, environments, experiments, uploads
+from services import access, environments, experiments, job_inputs, uploads
 from services.core import failpoints, names
 from services.core.errors import Conflict, Invalid, NotFound
 from services.core.paging import Page, cut
@@ -67,7 +67,8 @@ def submit(
         )
     if snapshot is not None:
         uploads.require_snapshot(scope, snapshot)
-    spec = _with_uploaded_data(scope, spec)
+    settled = job_inputs.settle(scope, spec)
+    spec = job_inputs.with_paths(spec, settled)
     environment = environments.resolve(scope, spec.environment, context=context)
     experiment = experiments.ensure(scope, spec.experiment_name or "Default")
     job = Job(
@@ -89,6 +90,7 @@ def submit(
         reason="Waiting for the worker",
         created_by=scope.principal.name,
     )
+    job_inputs.record(scope, job, settled)
     scope.session.add(job)
     emit(scope, "job", name, f"Job '{name}' was submitted", reason="Waiting for the worker")
     scope.session.flush()
@@ -288,16 +290,6 @@ def _touched(scope: Scope, name: str, past: str, **changes: Any) -> Job:
     scope.session.add(job)
     emit(scope, "job", name, f"Job '{name}' was {past}")
     return job
-
-
-def _with_uploaded_data(scope: Scope, spec: CommandJob) -> CommandJob:
-    changed: dict[str, Any] = {}
-    for name, value in spec.inputs.items():
-        path = getattr(value, "path", None)
-        if isinstance(path, str) and path.startswith("azureml://uploads/"):
-            uri = uploads.data_uri(scope, path, field=f"inputs.{name}.path")
-            changed[name] = value.model_copy(update={"path": uri})  # type: ignore[union-attr]
-    return spec.model_copy(update={"inputs": {**spec.inputs, **changed}}) if changed else spec
 
 
 def _workspace_name(scope: Scope) -> str:

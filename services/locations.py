@@ -35,6 +35,19 @@ def located(scope: Scope, uri: str, *, where: str = "path") -> Location:
     return at(scope.studio, scope.session, scope.workspace_id, uri, where=where)
 
 
+def maker(scope: Scope, uri: str, *, where: str = "path") -> Job | None:
+    """The job whose output or run a URI names; None for any other. Raises NotFound when there is no such job."""
+    access.require(scope, "jobs/read")
+    if (found := _JOB.match(uri)) is not None:
+        return _job(scope.session, scope.workspace_id, found["job"], where)
+    if (found := _RUN.match(uri)) is not None:
+        job = _of_run(scope.session, scope.workspace_id, found["run"])
+        if job is None:
+            _root_of_run(scope.studio, scope.session, scope.workspace_id, found["run"], where)
+        return job
+    return None
+
+
 def at(studio: Studio, session: Session, workspace_id: str, uri: str, *, where: str = "path") -> Location:
     """For the worker, who asks for a job that somebody was allowed to submit."""
     mapped = environments.image_map(studio).url(uri)
@@ -95,13 +108,7 @@ def _job(session: Session, workspace_id: str, name: str, where: str) -> Job:
 
 def _root_of_run(studio: Studio, session: Session, workspace_id: str, run: str, where: str) -> Path:
     """By MLflow's id or the job's name; runs that no job made have artifacts too."""
-    job = session.exec(
-        select(Job).where(
-            Job.workspace_id == workspace_id,
-            (col(Job.run_id) == run) | (col(Job.name) == run),
-            col(Job.deleted_at).is_(None),
-        )
-    ).first()
+    job = _of_run(session, workspace_id, run)
     if job is not None:
         return _root(studio, session, job)
     row = session.get(Run, run)
@@ -110,12 +117,22 @@ def _root_of_run(studio: Studio, session: Session, workspace_id: str, run: str, 
     return artifacts.run_root(studio, workspace_id, row.experiment_id, run)
 
 
+def _of_run(session: Session, workspace_id: str, run: str) -> Job | None:
+    return session.exec(
+        select(Job).where(
+            Job.workspace_id == workspace_id,
+            (col(Job.run_id) == run) | (col(Job.name) == run),
+            col(Job.deleted_at).is_(None),
+        )
+    ).first()
+
+
 def _root(studio: Studio, session: Session, job: Job) -> Path:
-    """Of a run's artifacts: where they are now, the run folder until they are collected."""
+    """Where a run's artifacts are kept once it is over. Raises NotFound before."""
     experiment = session.get(Experiment, job.experiment_id)
-    if job.collected_at is not None and experiment is not None and experiment.mlflow_id and job.run_id:
-        return artifacts.run_root(studio, job.workspace_id, experiment.mlflow_id, job.run_id)
-    return studio.folders.run(job.id)
+    if job.collected_at is None or experiment is None or not experiment.mlflow_id or not job.run_id:
+        raise NotFound(f"Job '{job.name}' is not over: its artifacts are not kept yet.")
+    return artifacts.run_root(studio, job.workspace_id, experiment.mlflow_id, job.run_id)
 
 
 def _kept(studio: Studio, workspace_id: str, uri: str, where: str) -> Path:

@@ -14,14 +14,14 @@ from typing import Any
 
 from sqlmodel import update
 
-from services import environments, jobs, sessions
+from services import jobs, sessions
 from services.core import failpoints
 from services.core.errors import AtelierError, Conflict, EngineError, NotFound, Unavailable
 from services.core.states import TERMINAL, JobStatus
 from services.core.times import iso, now
 from services.engines.containers import ATTEMPT, INSTALL, Engine, Found, ImageNotFound
 from services.engines.files import remove_tree
-from services.reconcile import builds, collect, data, launch, leases, recording
+from services.reconcile import builds, collect, data, launch, leases, made, recording
 from services.reconcile.classify import KILLS, Asked, Verdict, verdict
 from services.reconcile.data import Ready
 from services.reconcile.plan import UNSTARTED, plan
@@ -167,8 +167,8 @@ class Attempts:
         self, session: Any, job: Job, spec: CommandJob
     ) -> tuple[dict[str, Ready], dict[str, Ready], dict[str, Any]]:
         """Inputs and outputs made ready, and what the row says of the outputs."""
-        maps, inside = environments.image_map(self.studio), launch.data_folder(job)
-        inputs = data.inputs(self.studio, session, self.engine, job, spec, maps, inside)
+        inside = launch.data_folder(job)
+        inputs = data.inputs(self.studio, session, self.engine, job, spec, inside)
         places = {name: data.place_of(self.studio, session, job, name, output) for name, output in spec.outputs.items()}
         return inputs, data.outputs(self.studio, self.engine, job, places, inside), data.declared(spec, places)
 
@@ -320,7 +320,7 @@ class Attempts:
             JobStatus(ended["status"]),
             reason=ended["reason"],
             message=ended["message"],
-            warning=" ".join(warnings)[:2000],
+            warnings=warnings,
             collected_at=now(),
         )
         if done:
@@ -371,6 +371,9 @@ class Attempts:
             row = scope.session.get(Job, job.id)
             if row is None or row.status != job.status or row.lock_token != self.place.token:
                 return False
+            if new in TERMINAL:
+                said = made.register(scope, row) if new == JobStatus.Completed else []
+                facts["warning"] = " ".join([*facts.pop("warnings", []), *said])[:2000]
             done = jobs.advance(scope, row, new, reason=reason, **facts)
             if done and new in TERMINAL:
                 sessions.revoke_job_tokens(scope.session, row.id)

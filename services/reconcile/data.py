@@ -10,12 +10,11 @@ from typing import Any
 
 from sqlmodel import Session, select
 
-from services import datastores
+from services import artifacts, datastores, locations
 from services.core.errors import Invalid, NotFound
 from services.engines import downloads, files
 from services.engines.containers import Engine, Mount
 from services.specs.jobs import CommandJob, Data, Output
-from services.specs.maps import Maps
 from services.store.rows import Datastore, Job
 from services.studio import Studio
 
@@ -41,18 +40,19 @@ class Place:
 
 
 def inputs(
-    studio: Studio, session: Session, engine: Engine, job: Job, spec: CommandJob, maps: Maps, inside: str
+    studio: Studio, session: Session, engine: Engine, job: Job, spec: CommandJob, inside: str
 ) -> dict[str, Ready]:
     """Raises NotFound, Invalid or Unavailable naming the input."""
     found = {}
     for name, data in spec.data().items():
         where = f"inputs.{name}.path"
-        uri = maps.url(data.path)
+        settled = job.resolved.get("assets", {}).get(name, {})
+        path, type_ = settled.get("path", data.path), settled.get("type", data.type)
         if data.mode == "direct":
-            found[name] = Ready(data.path)
+            found[name] = Ready(path)
             continue
         try:
-            source = _source(studio, session, job, data, uri)
+            source = _source(studio, session, job, path, type_)
             _require_visible(studio, job, source)
         except (NotFound, Invalid) as cause:
             raise type(cause)(cause.message, where=cause.where or where, hint=cause.hint) from cause
@@ -115,33 +115,29 @@ def held(studio: Studio, job: Job, name: str) -> Path:
     return studio.folders.run(job.id) / "named" / name
 
 
-def _source(studio: Studio, session: Session, job: Job, data: Data, uri: str) -> Path:
-    if uri.startswith(("http://", "https://")):
-        digest = hashlib.sha256(uri.encode()).hexdigest()
-        target = studio.folders.workspace(job.workspace_id) / "cache" / "urls" / digest / downloads.name_of(uri)
+def _source(studio: Studio, session: Session, job: Job, uri: str, type_: str) -> Path:
+    place = locations.at(studio, session, job.workspace_id, uri)
+    cache = studio.folders.workspace(job.workspace_id) / "cache"
+    if place.url:
+        digest = hashlib.sha256(place.url.encode()).hexdigest()
+        target = cache / "urls" / digest / downloads.name_of(place.url)
         allowed = [host.strip() for host in studio.settings.allowed_url_hosts.split(",") if host.strip()]
-        fetched = downloads.fetch(uri, target, allowed_hosts=allowed)
-        return fetched if data.type == "uri_file" else fetched.parent
-    if uri.startswith("azureml://"):
-        store, path = datastores.parse(uri)
-        return files.inside(_folder(studio, session, job, store), path)
-    if uri.startswith("azureml:"):
-        raise NotFound(f"Data asset '{uri[:200]}' was not found in this workspace.")
-    path_ = Path(uri.removeprefix("file://"))
-    if "://" in uri or not path_.is_absolute() or data.path == uri:
-        raise Invalid(
-            f"'{data.path[:200]}' cannot be read from here.",
-            hint="Upload it, name a datastore path or an http(s) URL, or map its URL in maps.yml.",
-        )
-    return path_
+        fetched = downloads.fetch(place.url, target, allowed_hosts=allowed)
+        return fetched if type_ == "uri_file" else fetched.parent
+    if place.local is None:
+        raise Invalid(f"'{uri[:200]}' cannot be read from here.")
+    return place.local
 
 
 def _require_visible(studio: Studio, job: Job, source: Path) -> None:
     """Raises Invalid for system folders and for what is the studio's own or another workspace's."""
     resolved, home = files.of_no_system(source), studio.folders.home.resolve()
-    mine = studio.folders.workspace(job.workspace_id).resolve()
+    mine = {
+        studio.folders.workspace(job.workspace_id).resolve(),
+        (studio.folders.artifacts / "workspaces" / artifacts.mlflow_workspace(job.workspace_id)).resolve(),
+    }
     holds_home = resolved in {home, *home.parents}
-    if holds_home or (home in resolved.parents and mine not in {resolved, *resolved.parents}):
+    if holds_home or (home in resolved.parents and mine.isdisjoint({resolved, *resolved.parents})):
         raise Invalid(f"'{source}' holds files of the studio itself.", hint="Map the URL to another folder.")
 
 

@@ -5,10 +5,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from services.core.names import checked
+from services.core.names import checked, checked_asset
 from services.specs import expressions
 from services.specs.environments import Environment
-from services.specs.fields import Number, Spec, Texts, Whole, size_of, variables
+from services.specs.fields import Local, Number, Spec, Texts, Whole, size_of, variables
 
 DataType = Literal["uri_file", "uri_folder", "mltable", "mlflow_model", "custom_model", "triton_model"]
 InputMode = Literal["ro_mount", "rw_mount", "download", "direct", "eval_mount", "eval_download"]
@@ -23,7 +23,7 @@ class Data(Spec):
     """An input that is a file or a folder. A path is local, http(s), or a datastore's URI."""
 
     type: DataType = "uri_folder"
-    path: str = Field(min_length=1, max_length=8192)
+    path: Annotated[str, Local()] = Field(min_length=1, max_length=8192)
     mode: InputMode | None = None
     description: str | None = None
 
@@ -75,7 +75,9 @@ def _given(value: Any) -> Any:
     return value
 
 
-Input = Annotated[Scalar | Data | LiteralInput, BeforeValidator(_given)]
+Input = Annotated[
+    Scalar | Data | LiteralInput, BeforeValidator(_given, json_schema_input_type=Scalar | Data | LiteralInput)
+]
 
 
 class Output(Spec):
@@ -87,6 +89,14 @@ class Output(Spec):
     name: str | None = None
     version: str | None = None
     description: str | None = None
+
+    @field_validator("name", "version")
+    @classmethod
+    def names_an_asset(cls, text: str | None) -> str | None:
+        try:
+            return None if text is None else checked_asset(text)
+        except Exception as cause:
+            raise ValueError(str(cause)) from cause
 
     @field_validator("path")
     @classmethod
@@ -154,6 +164,12 @@ def _default(value: Any) -> Any:
     return {} if value is None else value
 
 
+JobInputs = Annotated[dict[str, Input], BeforeValidator(_default, json_schema_input_type=dict[str, Input] | None)]
+JobOutputs = Annotated[
+    dict[str, Output], BeforeValidator(_nulls, json_schema_input_type=dict[str, Output | None] | None)
+]
+
+
 class CommandJob(Spec):
     """`environment` is a reference or a definition; `code` stays on the machine that sends it."""
 
@@ -166,14 +182,14 @@ class CommandJob(Spec):
     tags: Texts = {}
     properties: Texts = {}
     command: str = Field(min_length=1, max_length=COMMAND_LIMIT)
-    code: str | None = None
-    environment: str | Environment
+    code: Annotated[str | None, Local()] = None
+    environment: Annotated[str | Environment, Local("yaml")]
     environment_variables: Annotated[Texts, AfterValidator(variables)] = {}
-    inputs: Annotated[dict[str, Input], BeforeValidator(_default)] = {}
-    outputs: Annotated[dict[str, Output], BeforeValidator(_nulls)] = {}
+    inputs: JobInputs = {}
+    outputs: JobOutputs = {}
     compute: str | None = None
-    limits: Annotated[Limits, BeforeValidator(_default)] = Limits()
-    resources: Annotated[Resources, BeforeValidator(_default)] = Resources()
+    limits: Annotated[Limits, BeforeValidator(_default, json_schema_input_type=Limits | None)] = Limits()
+    resources: Annotated[Resources, BeforeValidator(_default, json_schema_input_type=Resources | None)] = Resources()
     services: dict[str, Any] = {}
     identity: dict[str, Any] | None = None
     queue_settings: dict[str, Any] | None = None

@@ -116,4 +116,4 @@ def _existing(text: str, base: Path, source: Source, at: tuple[str, ...]) -> Pat
 
 
 def _is_uri(text: str) -> bool:
-    return ("://" in text and not text.startswith("file:")) or text.startswith("azureml:")
+    return ("://" in text and not text.startswith("file:")) or text.startswith(("azureml:", "runs:/"))
