@@ -1,11 +1,6 @@
-"""Data as people look at it: a preview of the first rows, a profile of every column, what two versions differ in.
+"""Data as people look at it: a preview of the first rows, a profile of every column, what two versions differ in."""
 
-preview(source, path, *, rows=50) -> Preview
-profile(source, *, paths=None, columns=None, sample=None, progress=None, scratch=None) -> Profile
-diff(old, new, *, scratch=None, profiles=None) -> Diff
-mltable_table(source, spec) -> MLTableView, with .preview(rows=50) and .profile(...)
-"""
-
+from services.engines.tables.questions import preview, profile
 from services.engines.tables.shapes import (
     BinaryPreview,
     Cell,
@@ -40,4 +35,6 @@ __all__ = [
     "Source",
     "TablePreview",
     "TextPreview",
+    "preview",
+    "profile",
 ]
