@@ -163,10 +163,27 @@ class BuildWish:
     anew: bool = False
 
 
+@dataclass(frozen=True)
+class Stored:
+    """An image that was built here: `size` is what would come free if it went, in bytes. `is_used`: a container
+    (running or not) stands on it."""
+
+    reference: str
+    digest: str
+    size: int
+    is_used: bool
+
+
 class BuildFailed(EngineError):
     """The environment could not be built."""
 
     code = "BuildFailed"
+
+
+class BuildCanceled(EngineError):
+    """The build was given up."""
+
+    code = "BuildCanceled"
 
 
 class ImageNotFound(EngineError):
@@ -224,7 +241,20 @@ class Engine(Protocol):
         ...
 
     def build(self, wish: BuildWish, log: Path) -> Image:
-        """Pull or build, appending to `log`. Raises BuildFailed, ImageNotFound or Unavailable."""
+        """Pull or build, appending to `log`. Raises BuildFailed, BuildCanceled, ImageNotFound or Unavailable."""
+        ...
+
+    def abandon(self, hash: str) -> None:
+        """Ends what builds the wish of this hash: whoever waits for it here is told BuildCanceled. Nothing is left
+        of it, also not of one that a worker left behind; no-op when there is none."""
+        ...
+
+    def packages(self, image: Image) -> Sequence[str]:
+        """What pip finds installed in it, as `pip freeze` writes it; empty for an image without Python."""
+        ...
+
+    def stored(self) -> Sequence[Stored]:
+        """All images of this install that were built here, not those that they stand on."""
         ...
 
     def discard(self, reference: str) -> None:

@@ -6,6 +6,7 @@ silent, or lose what it runs.
 
 import queue
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -16,6 +17,7 @@ from services.core.errors import Conflict, NotFound, Unavailable
 from services.core.times import now
 from services.engines.containers import (
     INSTALL,
+    BuildCanceled,
     BuildFailed,
     BuildWish,
     Container,
@@ -25,6 +27,7 @@ from services.engines.containers import (
     Image,
     Mount,
     Sample,
+    Stored,
     WorkingCopy,
 )
 
@@ -40,9 +43,11 @@ class FakeEngine:
         self.install = install
         self.silent = False
         self.broken_builds: set[str] = set()
+        self.long_builds: set[str] = set()
         self.built: dict[str, Image] = {}
         self.created: list[Container] = []
         self.started: list[str] = []
+        self._abandoned: set[str] = set()
         self._lock = threading.RLock()
         self._there: dict[str, Found] = {}
         self._wishes: dict[str, Container] = {}
@@ -133,13 +138,35 @@ class FakeEngine:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a", encoding="utf-8") as file:
             file.write(f"building {wish.hash}\n")
+        while wish.hash in self.long_builds:
+            if wish.hash in self._abandoned:
+                self._abandoned.discard(wish.hash)
+                raise BuildCanceled
+            time.sleep(0.01)
         if wish.hash in self.broken_builds:
             raise BuildFailed("A step of the Dockerfile failed: it was told to.")
-        self.built[wish.hash] = Image(f"fake/{wish.hash}", f"sha256:{wish.hash}", 1)
+        packages = tuple(each for each in wish.requirements if "==" in each)
+        self.built[wish.hash] = Image(f"fake/{wish.hash}", f"sha256:{wish.hash}", 1, packages)
         return self.built[wish.hash]
+
+    def abandon(self, hash: str) -> None:
+        self._answering()
+        if hash in self.long_builds:
+            self._abandoned.add(hash)
+
+    def packages(self, image: Image) -> Sequence[str]:
+        self._answering()
+        return next((each.packages for each in self.built.values() if each.reference == image.reference), ())
+
+    def stored(self) -> Sequence[Stored]:
+        self._answering()
+        used = {self._wishes[name].image for name in self._there}
+        return [Stored(each.reference, each.digest, 1000, each.reference in used) for each in self.built.values()]
 
     def discard(self, reference: str) -> None:
         self._answering()
+        if any(self._wishes[name].image == reference for name in self._there):
+            return
         self.built = {key: image for key, image in self.built.items() if image.reference != reference}
 
     def sweep(self, keep_holders: Sequence[str]) -> int:

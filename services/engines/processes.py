@@ -34,6 +34,7 @@ from services.engines.containers import (
     Image,
     Mount,
     Sample,
+    Stored,
     WorkingCopy,
 )
 from services.engines.files import parts_of, remove_tree
@@ -193,14 +194,27 @@ class ProcessEngine:
             raise BuildFailed("A job is running in this environment.", hint="Build it again when the job has ended.")
         return self._environments.build(wish, log)
 
+    def abandon(self, hash: str) -> None:
+        self._environments.abandon(hash)
+
+    def packages(self, image: Image) -> Sequence[str]:
+        return self._environments.packages(Path(image.reference))
+
+    def stored(self) -> Sequence[Stored]:
+        return [
+            Stored(image.reference, image.digest, image.size, self._is_used(image.reference))
+            for image in self._environments.stored()
+        ]
+
     def discard(self, reference: str) -> None:
-        self._environments.discard(Path(reference))
+        if not self._is_used(reference):
+            self._environments.discard(Path(reference))
 
     def sweep(self, keep_holders: Sequence[str]) -> int:
         return 0
 
     def _is_used(self, reference: str) -> bool:
-        running = [row for row in self.found({}) if row.status == "running"]
+        running = [row for row in self.found({}) if row.status in {"created", "running"}]
         return any(self._state(row.name)[1]["environment"].get("VIRTUAL_ENV") == reference for row in running)
 
     def _of(self, name: str) -> Path:

@@ -1,8 +1,12 @@
 """Environments for plain processes: one virtual environment a definition, made with uv from this host's Pythons."""
 
+import hashlib
 import os
 import shutil
+import signal
 import subprocess
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import uv
@@ -11,7 +15,7 @@ from filelock import FileLock
 from services.core.errors import EngineError
 from services.engines import pip_settings
 from services.engines.bases import REPOSITORY
-from services.engines.containers import BuildFailed, BuildWish, Image, ImageNotFound
+from services.engines.containers import BuildCanceled, BuildFailed, BuildWish, Image, ImageNotFound
 from services.engines.diagnosis import diagnose
 from services.engines.interpreters import Interpreter, choose, interpreters
 
@@ -24,6 +28,9 @@ class VirtualEnvironments:
     def __init__(self, home: Path) -> None:
         self.home = home
         self._folder = home / "environments"
+        self._lock = threading.Lock()
+        self._running: dict[str, list[subprocess.Popen[bytes]]] = {}
+        self._abandoned: set[str] = set()
 
     def image(self, wish: BuildWish) -> Image | None:
         if not self._is_possible(wish):
@@ -46,6 +53,25 @@ class VirtualEnvironments:
             there = None if wish.anew else self._found(place)
             return there or self._made(wish, interpreter, place, log, note)
 
+    def abandon(self, hash: str) -> None:
+        """Ends the installer and all that it has started."""
+        with self._lock:
+            under_way = list(self._running.get(hash, ()))
+            if under_way:
+                self._abandoned.add(hash)
+        for process in under_way:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+    def packages(self, place: Path) -> tuple[str, ...]:
+        found = self._found(place) if place.parent == self._folder else None
+        return tuple(found.packages) if found else ()
+
+    def stored(self) -> list[Image]:
+        """What was made for one definition, whole, with the bytes of its files."""
+        made = (place for place in sorted(self._folder.glob("*")) if not place.name.startswith("python-"))
+        return [found for place in made if (found := self._found(place)) is not None]
+
     def discard(self, place: Path) -> None:
         """What was made for one definition; a bare interpreter's environment is everybody's and stays."""
         if place.parent != self._folder or place.name.startswith("python-"):
@@ -64,10 +90,10 @@ class VirtualEnvironments:
         with log.open("a", encoding="utf-8") as said:
             said.write(f"{note}\n" if note else "")
             before = said.tell()
-        self._ran([uv_, "venv", "--seed", "--python", python, str(place)], log, before)
+        self._ran(wish, [uv_, "venv", "--no-project", "--seed", "--python", python, str(place)], log, before)
         if wish.requirements:
             command = [uv_, "pip", "install", "--compile-bytecode", "--python", str(place / "bin" / "python")]
-            self._ran([*command, "-r", str(requirements)], log, before)
+            self._ran(wish, [*command, "-r", str(requirements)], log, before)
         frozen = subprocess.run(
             [uv_, "pip", "freeze", "--python", str(place / "bin" / "python")],
             capture_output=True,
@@ -75,13 +101,13 @@ class VirtualEnvironments:
             check=False,
         )
         (place / "packages").write_text(frozen.stdout, encoding="utf-8")
-        (place / ".whole").touch()
+        (place / ".whole").write_text(str(_size(place)), encoding="ascii")
         found = self._found(place)
         if found is None:
             raise EngineError(f"Environment '{place.name}' was made and is not there.")
         return found
 
-    def _ran(self, command: list[str], log: Path, before: int) -> None:
+    def _ran(self, wish: BuildWish, command: list[str], log: Path, before: int) -> None:
         cache = self.home / "cache" / "uv"
         settings = pip_settings.for_containers(self.home)
         certificate = next((str(mount.source) for mount in settings.mounts if mount.target == pip_settings.CA), "")
@@ -95,17 +121,31 @@ class VirtualEnvironments:
             "UV_PYTHON_DOWNLOADS": "never",
         }
         with log.open("ab") as said:
-            done = subprocess.run(
-                command,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
-                timeout=BUILD_SECONDS,
-                check=False,
+            process = subprocess.Popen(
+                command, env=environment, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True
             )
-        if done.returncode != 0:
+        code = self._waited(wish.hash, process)
+        if code != 0:
             raise BuildFailed(str(diagnose(log.read_bytes()[before:].decode("utf-8", "replace"))))
+
+    def _waited(self, hash: str, process: "subprocess.Popen[bytes]") -> int:
+        """Its exit code. Raises BuildCanceled when it was abandoned meanwhile."""
+        with self._lock:
+            self._running.setdefault(hash, []).append(process)
+        try:
+            code = process.wait(timeout=BUILD_SECONDS)
+        except subprocess.TimeoutExpired as cause:
+            raise BuildFailed(f"The installer did not end in {BUILD_SECONDS // 60} minutes.") from cause
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            with self._lock:
+                self._running[hash].remove(process)
+                was_abandoned = hash in self._abandoned
+                self._abandoned.discard(hash)
+        if was_abandoned:
+            raise BuildCanceled
+        return code
 
     def _interpreter(self, wish: BuildWish) -> tuple[Interpreter, str]:
         return choose(wish.python or wish.base.rpartition(":")[2], interpreters())
@@ -119,5 +159,11 @@ class VirtualEnvironments:
     def _found(self, place: Path) -> Image | None:
         if not (place / ".whole").is_file():
             return None
-        packages = (place / "packages").read_text(encoding="utf-8").splitlines()
-        return Image(str(place), "", 0, tuple(packages))
+        text = (place / "packages").read_text(encoding="utf-8")
+        digest = hashlib.sha256(f"{place.name}\n{text}".encode()).hexdigest()
+        size = (place / ".whole").read_text(encoding="ascii")
+        return Image(str(place), f"sha256:{digest}", int(size or 0), tuple(text.splitlines()))
+
+
+def _size(folder: Path) -> int:
+    return sum((Path(parent) / name).lstat().st_size for parent, _, names in os.walk(folder) for name in names)

@@ -17,6 +17,7 @@ import pytest
 from services.core.errors import AtelierError, Conflict, NotFound
 from services.engines.containers import (
     INSTALL,
+    BuildCanceled,
     BuildFailed,
     BuildWish,
     Container,
@@ -207,6 +208,59 @@ class Promises:
         bench.engine.build(replace(buildable, anew=True), log)
         assert log.stat().st_size > before
         assert bench.engine.image(buildable) is not None
+
+    def test_what_was_built_is_counted_until_it_is_discarded(
+        self, bench: Bench, buildable: BuildWish, tmp_path: Path
+    ) -> None:
+        assert [each.reference for each in bench.engine.stored()] == []
+        made = bench.engine.build(buildable, tmp_path / "log")
+        (stored,) = bench.engine.stored()
+        assert (stored.reference, stored.digest, stored.is_used) == (made.reference, made.digest, False)
+        assert 0 < stored.size < 60_000_000, "what it stands on does not count"
+        bench.engine.discard(made.reference)
+        assert bench.engine.stored() == []
+
+    def test_what_a_job_stands_on_is_not_discarded(self, bench: Bench, buildable: BuildWish, tmp_path: Path) -> None:
+        made = bench.engine.build(buildable, tmp_path / "log")
+        id_ = bench.engine.create(replace(bench.wish("sleep 600"), image=made.reference))
+        bench.engine.start(id_)
+        assert [each.is_used for each in bench.engine.stored()] == [True]
+        bench.engine.discard(made.reference)
+        assert bench.engine.image(buildable) is not None
+        bench.engine.remove(id_)
+        bench.engine.discard(made.reference)
+        assert bench.engine.image(buildable) is None
+
+    def test_what_is_installed_is_written_down(self, bench: Bench, buildable: BuildWish, tmp_path: Path) -> None:
+        pinned = replace(buildable, requirements=("six==1.16.0",))
+        made = bench.engine.build(pinned, tmp_path / "log")
+        assert "six==1.16.0" in made.packages
+        found = bench.engine.image(pinned)
+        assert found is not None
+        assert "six==1.16.0" in bench.engine.packages(found)
+
+    def test_a_build_that_is_given_up_ends_and_leaves_nothing(
+        self, bench: Bench, endless: BuildWish, tmp_path: Path
+    ) -> None:
+        told: list[BaseException] = []
+        building = threading.Thread(target=self._built, args=(bench.engine, endless, tmp_path / "log", told))
+        building.start()
+        self.until_building(bench, endless, tmp_path / "log")
+        bench.engine.abandon(endless.hash)
+        building.join(timeout=SECONDS)
+        assert [type(each) for each in told] == [BuildCanceled]
+        assert bench.engine.image(endless) is None
+        bench.engine.abandon(endless.hash)
+
+    def until_building(self, bench: Bench, wish: BuildWish, log: Path) -> None:
+        bench.until(lambda: log.is_file() and log.stat().st_size > 0, "the build has begun")
+
+    @staticmethod
+    def _built(engine: Engine, wish: BuildWish, log: Path, told: "list[BaseException]") -> None:
+        try:
+            engine.build(wish, log)
+        except BuildCanceled as canceled:
+            told.append(canceled)
 
     def test_sweeping_leaves_what_runs(self, bench: Bench) -> None:
         id_ = bench.started("sleep 600", holder="lab/ada")

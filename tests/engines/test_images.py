@@ -2,7 +2,9 @@
 
 import tarfile
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +12,7 @@ import pytest
 from services import environments
 from services.core.errors import Invalid
 from services.engines import bases, dockerfiles
-from services.engines.containers import BuildFailed, BuildWish, Container, Image
-from services.engines.diagnosis import diagnose
+from services.engines.containers import BuildCanceled, BuildFailed, BuildWish, Container, Image
 from services.engines.docker import DockerEngine
 from services.engines.interpreters import choose, interpreters
 from services.specs.environments import Environment
@@ -30,6 +31,17 @@ def said_in(engine: DockerEngine, image: str, script: str) -> str:
         return str(engine.client.logs(id_).decode())
     finally:
         engine.remove(id_)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _text(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
 
 
 def context(home: Path, files: Mapping[str, str]) -> Path:
@@ -190,6 +202,43 @@ class TestContexts:
             docker_engine.build(BuildWish(hash="0" * 64, base="", context=folder, froms=self.FROMS), tmp_path / "log")
 
 
+@pytest.mark.docker
+class TestGivenUp:
+    def test_a_step_of_a_context_is_ended_with_its_build(self, docker_engine: DockerEngine, tmp_path: Path) -> None:
+        folder = context(docker_engine.home, {"Dockerfile": "FROM python:3.11-slim\nRUN echo begun && sleep 3456\n"})
+        wish = BuildWish(hash="3" * 64, base="", context=folder, froms={"python:3.11-slim": BASE})
+        told: list[BaseException] = []
+
+        def build() -> None:
+            try:
+                docker_engine.build(wish, tmp_path / "log")
+            except BuildCanceled as canceled:
+                told.append(canceled)
+
+        thread = threading.Thread(target=build)
+        thread.start()
+        until(lambda: "begun" in _text(tmp_path / "log"))
+        docker_engine.abandon(wish.hash)
+        thread.join(timeout=60)
+        assert len(told) == 1
+        until(lambda: not [one for one in docker_engine.client.containers() if "sleep 3456" in one["Command"]])
+
+    def test_what_a_dead_worker_left_building_is_taken_away(self, docker_engine: DockerEngine) -> None:
+        name = f"atelier-build-{docker_engine.install}-{'4' * 32}"
+        base = docker_engine.build(BuildWish(hash="b", base=BASE), docker_engine.home / "log")
+        docker_engine.client.create_container(base.reference, command=["sleep", "600"], name=name)
+        docker_engine.client.start(name)
+        docker_engine.abandon("4" * 64)
+        assert docker_engine.client.containers(all=True, filters={"name": name}) == []
+
+    def test_a_rebuild_leaves_no_image_without_a_name(self, docker_engine: DockerEngine, tmp_path: Path) -> None:
+        wish = BuildWish(hash="5" * 64, base=BASE, requirements=("six",))
+        first = docker_engine.build(wish, tmp_path / "log")
+        second = docker_engine.build(replace(wish, anew=True), tmp_path / "log")
+        assert first.digest != second.digest
+        assert first.digest not in {one["Id"] for one in docker_engine.client.images()}
+
+
 class TestDockerfiles:
     def test_images_are_found_and_stages_are_not(self) -> None:
         text = (
@@ -244,28 +293,3 @@ class TestWishes:
         spec = Environment.model_validate({"name": "c", "build": {"path": ".", "dockerfile_path": path}})
         with pytest.raises((BuildFailed, Invalid)):
             self.wish(lite, spec, {"d/Dockerfile": "FROM x"})
-
-
-@pytest.mark.parametrize(
-    ("log", "line", "remedy"),
-    [
-        (
-            "a\n  × No solution found\n  ╰─▶ Because there are no versions of nope\n",
-            "no versions of nope",
-            "name and version",
-        ),
-        ("ERROR: No matching distribution found for nope==1\n", "nope==1", "name and version"),
-        ("x\nerror: command 'gcc' failed: No such file or directory\nerror: end", "'gcc'", "with a compiler"),
-        ("error: invalid peer certificate: UnknownIssuer\n", "UnknownIssuer", "SSL_CERT_FILE"),
-        ("error sending request for url (https://x): dns error", "dns error", "pip's settings"),
-        ("OSError: [Errno 28] No space left on device\nERROR: x", "Errno 28", "docker system df"),
-        ("toomanyrequests: You have reached your pull rate limit", "pull rate limit", "mirror"),
-        ("something odd\nlast words", "last words", "build log"),
-        ("", "the log is empty", "build log"),
-    ],
-)
-def test_a_log_is_read_for_the_line_that_matters(log: str, line: str, remedy: str) -> None:
-    said = diagnose(log)
-    assert line in said.line
-    assert remedy in said.remedy
-    assert said.line.strip() in str(said)

@@ -4,18 +4,19 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from docker import errors, types
 
-from services.core.errors import EngineError, Unavailable
+from services.core.errors import AtelierError, EngineError, Unavailable
 from services.core.times import now, parse
 from services.engines import listings
 from services.engines.containers import (
     INSTALL,
+    BuildCanceled,
     BuildWish,
     Container,
     Ended,
@@ -24,10 +25,19 @@ from services.engines.containers import (
     Image,
     Mount,
     Sample,
+    Stored,
     WorkingCopy,
 )
 from services.engines.docker import hardening, ownership, working_copies
-from services.engines.docker.connection import QUIET, connect, listening, translated, translating
+from services.engines.docker.connection import (
+    QUIET,
+    Interruptible,
+    connect,
+    interruptible,
+    listening,
+    translated,
+    translating,
+)
 from services.engines.docker.images import Images
 from services.engines.docker.networks import Networks
 from services.engines.docker.samples import sample_of
@@ -36,7 +46,7 @@ PROBE_SECONDS = 5
 BUILD_SECONDS = 1800  # taking a large image over is one silent answer
 QUIET_SECONDS = 60
 # What of the home containers may see; never its keys, its databases or itself.
-SHOWN = ("runs", "workspaces", "runtime", "ca.crt")
+SHOWN = ("runs", "workspaces", "artifacts/workspaces", "runtime", "ca.crt")
 
 
 class DockerEngine:
@@ -64,6 +74,7 @@ class DockerEngine:
         self._client: Any = None
         self._networks: Networks | None = None
         self._fresh: set[str] = set()  # made here and not started yet
+        self._building: dict[str, list[Interruptible]] = {}
 
     @property
     def client(self) -> Any:
@@ -202,12 +213,47 @@ class DockerEngine:
             return self.images.image(wish)
 
     def build(self, wish: BuildWish, log: Path) -> Image:
-        with translating(), closing(connect(self._host, seconds=BUILD_SECONDS)) as client:
-            return Images(client, self.home, self.install).build(wish, log)
+        client = interruptible(self._host, seconds=BUILD_SECONDS)
+        with closing(client), self._abandonable(wish.hash, client):
+            try:
+                with translating():
+                    return Images(client, self.home, self.install, client.canceled).build(wish, log)
+            except AtelierError as cause:
+                if client.canceled.is_set():
+                    raise BuildCanceled from cause
+                raise
+
+    def abandon(self, hash: str) -> None:
+        with self._lock:
+            under_way = list(self._building.get(hash, ()))
+        for client in under_way:
+            client.interrupt()
+        with translating():
+            self.images.drop_builder(hash)
+
+    def packages(self, image: Image) -> Sequence[str]:
+        with translating():
+            return self.images.packages(image)
+
+    def stored(self) -> Sequence[Stored]:
+        with translating():
+            return self.images.stored()
 
     def discard(self, reference: str) -> None:
         with translating():
             self.images.discard(reference)
+
+    @contextmanager
+    def _abandonable(self, hash: str, client: Interruptible) -> Iterator[None]:
+        with self._lock:
+            self._building.setdefault(hash, []).append(client)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._building[hash].remove(client)
+                if not self._building[hash]:
+                    del self._building[hash]
 
     def sweep(self, keep_holders: Sequence[str]) -> int:
         return self.networks.sweep(frozenset(keep_holders))

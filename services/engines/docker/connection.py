@@ -2,20 +2,23 @@
 
 import functools
 import os
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, ParamSpec, TypeVar
 
 import docker
 import requests
 import urllib3
 from docker import APIClient, errors
+from docker.types import CancellableStream
 from docker.utils import kwargs_from_env
 
 from services.core.errors import Conflict, EngineError, NotFound, Unavailable
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
+Client = TypeVar("Client", bound=APIClient)
 
 SECONDS = 30
 # What comes out of a stream that broke half-way is urllib3's, not yet requests'.
@@ -30,13 +33,43 @@ class _Listening(APIClient):
         return super().get(url, **{**settings, "timeout": self.timeout})
 
 
+class Interruptible(APIClient):
+    """A client that another thread can interrupt in the middle of an answer; the engine then drops what it was at."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        self.canceled = threading.Event()
+        self._answer: requests.Response | None = None
+        super().__init__(*args, **settings)
+
+    def send(self, request: requests.PreparedRequest, **settings: Any) -> requests.Response:
+        answer = super().send(request, **settings)
+        self._answer = answer if settings.get("stream") else None
+        return answer
+
+    def interrupt(self) -> None:
+        self.canceled.set()
+        answer = self._answer
+        if answer is not None:
+            with suppress(errors.DockerException, AttributeError, *SILENT):  # it has just ended by itself
+                CancellableStream(None, answer).close()
+
+
 def listening(host: str | None = None, *, seconds: int) -> APIClient:
     """A client whose streams raise one of QUIET when nothing came for so many seconds."""
-    return connect(host, seconds=seconds, kind=_Listening)
+    return _connected(_Listening, host, seconds)
 
 
-def connect(host: str | None = None, *, seconds: int = SECONDS, kind: type[APIClient] = APIClient) -> APIClient:
+def interruptible(host: str | None = None, *, seconds: int) -> Interruptible:
+    """A client for one long call that may be given up."""
+    return _connected(Interruptible, host, seconds)
+
+
+def connect(host: str | None = None, *, seconds: int = SECONDS) -> APIClient:
     """A client for `host` or for what DOCKER_HOST says. Raises Unavailable when nothing answers."""
+    return _connected(APIClient, host, seconds)
+
+
+def _connected(kind: type[Client], host: str | None, seconds: int) -> Client:
     with _own_certificates():
         try:
             settings = kwargs_from_env()

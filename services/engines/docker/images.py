@@ -1,18 +1,27 @@
 """Images: found by content, pulled, made from this host, or built in a container of their own."""
 
 import re
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import uv
 from docker import errors, types
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from services.core.errors import EngineError, Unavailable
 from services.engines import bases, pip_settings
-from services.engines.containers import INSTALL, BuildFailed, BuildWish, Image, ImageNotFound
+from services.engines.containers import (
+    INSTALL,
+    BuildCanceled,
+    BuildFailed,
+    BuildWish,
+    Image,
+    ImageNotFound,
+    Stored,
+)
 from services.engines.diagnosis import diagnose
 from services.engines.docker import contexts
 from services.engines.docker.connection import explained, translated
@@ -22,6 +31,12 @@ from services.engines.interpreters import choose, interpreters
 BUILD_SH = Path(__file__).parents[2] / "runtime" / "build.sh"
 # Lines of ours stand above the person's: the number would be wrong.
 _WHERE = re.compile(r"(?<=error) line \d+")
+FREEZE = (
+    "for python in python python3; do command -v $python >/dev/null 2>&1 || continue; "
+    "$python -m pip freeze 2>/dev/null && exit; $python -c 'import importlib.metadata as m; "
+    'print(*sorted({d.metadata["Name"] + "==" + d.version for d in m.distributions()}), sep="\\n")\' '
+    "2>/dev/null && exit; done; exit 0"
+)
 BASE_CHANGES = [
     "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "ENV LANG=C.UTF-8",
@@ -32,8 +47,9 @@ BASE_CHANGES = [
 class Images:
     """Of one engine and one install. Tags are content hashes: what is there is right."""
 
-    def __init__(self, client: Any, home: Path, install: str) -> None:
+    def __init__(self, client: Any, home: Path, install: str, canceled: threading.Event | None = None) -> None:
         self.client, self.home, self.install = client, home, install
+        self._canceled = canceled or threading.Event()
 
     def image(self, wish: BuildWish) -> Image | None:
         """The ready image of a wish."""
@@ -44,9 +60,7 @@ class Images:
     def build(self, wish: BuildWish, log: Path) -> Image:
         """Makes it ready, appending to `log`; two at once of the same wish wait for each other."""
         log.parent.mkdir(parents=True, exist_ok=True)
-        locks = self.home / "locks"
-        locks.mkdir(exist_ok=True)
-        with FileLock(locks / f"build-{wish.hash[:32]}.lock"):
+        with self._alone(wish.hash):
             if not wish.anew and (ready := self.image(wish)) is not None:
                 return ready
             say = _sayer(log)
@@ -60,14 +74,53 @@ class Images:
         return [self._made_base(one.version, say) for one in interpreters()]
 
     def discard(self, reference: str) -> None:
-        """Takes the tag away; the engine keeps the layers while a container stands on them."""
-        if not reference.startswith(self._tag("")):
-            return
+        """Takes the image away; the engine refuses while a container stands on it."""
+        if reference.startswith(self._tag("")):
+            self._dropped(reference)
+
+    def drop_builder(self, hash: str) -> None:
+        """The container in which packages are installed, whoever started it."""
+        self._removed(f"atelier-build-{self.install}-{hash[:32]}")
+
+    def packages(self, image: Image) -> tuple[str, ...]:
+        """Asked in a container without network; what an image without Python says is nothing."""
+        host = self.client.create_host_config(
+            cap_drop=["ALL"], security_opt=["no-new-privileges:true"], network_mode="none", pids_limit=64
+        )
+        name = f"atelier-freeze-{self.install}-{image.digest.rpartition(':')[2][:32]}"
+        self._removed(name)
+        made = self.client.create_container(
+            image.reference,
+            name=name,
+            labels={INSTALL: self.install, "atelier.kind": "build"},
+            entrypoint=["sh", "-c", FREEZE],
+            command=[],
+            host_config=host,
+        )
         try:
-            self.client.remove_image(reference)
-        except errors.APIError as cause:
-            if cause.response is None or cause.response.status_code not in {404, 409}:
-                raise
+            self.client.start(made["Id"])
+            self.client.wait(made["Id"], timeout=120)
+            said = self.client.logs(made["Id"], stderr=False).decode("utf-8", "replace")
+            return tuple(line.strip() for line in said.splitlines() if line.strip())
+        finally:
+            self.client.remove_container(made["Id"], force=True)
+
+    def stored(self) -> list[Stored]:
+        """The bytes of the layers above what has another name: bases are shared and do not count."""
+        used = {str(one["ImageID"]) for one in self.client.containers(all=True)}
+        return [
+            Stored(tag, str(one["Id"]), self._own_size(one["Id"]), one["Id"] in used)
+            for one in self.client.images(name=self._tag("").rstrip(":"))
+            for tag in one["RepoTags"] or []
+        ]
+
+    def _own_size(self, digest: str) -> int:
+        size = 0
+        for place, layer in enumerate(self.client.history(digest)):
+            if place > 0 and layer["Tags"]:
+                break
+            size += int(layer["Size"])
+        return size
 
     @translated
     def bases(self) -> list[str]:
@@ -116,10 +169,11 @@ class Images:
         """A builder with nothing of its own to leak: no environment, no labels, binds only below a tmpfs."""
         name = f"atelier-build-{self.install}-{wish.hash[:32]}"
         self._removed(name)
-        before = _size(log)
+        there, before = self._found(self._tag(wish.hash)), _size(log)
         settings = pip_settings.for_containers(self.home)
         with _scratch(self.home, wish.hash[:32]) as folder:
             mounts = self._build_mounts(wish, folder, log, settings)
+            self._checked()
             host = self.client.create_host_config(
                 init=True,
                 mounts=mounts,
@@ -137,6 +191,7 @@ class Images:
                     host_config=host,
                 )
                 self.client.start(made["Id"])
+                self._checked()
                 code = self.client.wait(made["Id"], timeout=3600)["StatusCode"]
                 if code != 0:
                     raise _failed(log, before)
@@ -148,7 +203,8 @@ class Images:
                 )
             finally:
                 self._removed(name)
-        return self._required(self._tag(wish.hash), tuple(line for line in packages if line))
+        ready = self._replaced(wish, there)
+        return Image(ready.reference, ready.digest, ready.size, tuple(line for line in packages if line))
 
     def _build_mounts(
         self, wish: BuildWish, folder: Path, log: Path, settings: pip_settings.PipSettings
@@ -176,6 +232,7 @@ class Images:
     def _from_context(self, wish: BuildWish, log: Path, say: Callable[[str], None]) -> Image:
         assert wish.context is not None  # noqa: S101 (the caller asked)
         froms = {name: self._based(used, None, say).reference for name, used in wish.froms.items()}
+        there = self._found(self._tag(wish.hash))
         settings = pip_settings.for_containers(self.home)
         before = _size(log)
         try:
@@ -191,7 +248,8 @@ class Images:
                 raise
             say(_WHERE.sub("", explained(cause)))
             raise _failed(log, before) from cause
-        return self._required(self._tag(wish.hash), self._packages(wish))
+        made = self._replaced(wish, there)
+        return Image(made.reference, made.digest, made.size, self.packages(made))
 
     def _built(self, wish: BuildWish, archive: Any, settings: pip_settings.PipSettings) -> Any:
         """The classic builder's lines: it is there on every engine."""
@@ -207,28 +265,6 @@ class Images:
             labels={"atelier.environment": wish.hash},
         )
 
-    def _packages(self, wish: BuildWish) -> tuple[str, ...]:
-        """`pip freeze` inside of an image that has pip; nothing otherwise."""
-        host = self.client.create_host_config(
-            cap_drop=["ALL"], security_opt=["no-new-privileges:true"], network_mode="none", pids_limit=64
-        )
-        name = f"atelier-freeze-{self.install}-{wish.hash[:32]}"
-        self._removed(name)
-        made = self.client.create_container(
-            self._tag(wish.hash),
-            name=name,
-            labels={INSTALL: self.install, "atelier.kind": "build"},
-            entrypoint=["sh", "-c", "python3 -m pip freeze 2>/dev/null || true"],
-            command=[],
-            host_config=host,
-        )
-        try:
-            self.client.start(made["Id"])
-            self.client.wait(made["Id"], timeout=120)
-            return tuple(self.client.logs(made["Id"], stderr=False).decode("utf-8", "replace").split())
-        finally:
-            self.client.remove_container(made["Id"], force=True)
-
     def _tag(self, hash: str) -> str:
         return f"atelier/env-{self.install}:{hash[:32]}"
 
@@ -239,11 +275,43 @@ class Images:
             return None
         return Image(reference, str(facts["Id"]), int(facts["Size"]))
 
-    def _required(self, reference: str, packages: tuple[str, ...] = ()) -> Image:
+    def _required(self, reference: str) -> Image:
         found = self._found(reference)
         if found is None:
             raise EngineError(f"Image '{reference}' was made and is not there.")
-        return Image(found.reference, found.digest, found.size, packages)
+        return found
+
+    def _replaced(self, wish: BuildWish, there: Image | None) -> Image:
+        """The new image under its tag; the one that had it takes no more room, unless a job runs on it."""
+        made = self._required(self._tag(wish.hash))
+        if there is not None and there.digest != made.digest:
+            self._dropped(there.digest)
+        return made
+
+    def _dropped(self, reference: str) -> None:
+        try:
+            self.client.remove_image(reference)
+        except errors.APIError as cause:
+            if cause.response is None or cause.response.status_code not in {404, 409}:
+                raise
+
+    def _checked(self) -> None:
+        if self._canceled.is_set():
+            raise BuildCanceled
+
+    @contextmanager
+    def _alone(self, hash: str) -> Iterator[None]:
+        """One build of a wish at a time, on this host; whoever waits can still be interrupted."""
+        (self.home / "locks").mkdir(exist_ok=True)
+        lock = FileLock(self.home / "locks" / f"build-{hash[:32]}.lock")
+        while not lock.is_locked:
+            self._checked()
+            with suppress(Timeout):
+                lock.acquire(timeout=1)
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _removed(self, name: str) -> None:
         try:
