@@ -1,56 +1,67 @@
 """A component as people write it: a step with a typed interface, to be used in many jobs."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from services.core.errors import Invalid
-from services.specs import expressions
-from services.specs.environments import Environment
-from services.specs.fields import AssetName, Description, Flag, Spec, Texts, Version
-from services.specs.interfaces import Distribution, Inputs, NodeResources, Outputs
-from services.specs.jobs import COMMAND_LIMIT
+from services.specs.commands import CommandComponent, Interfaced
+from services.specs.fields import Local
+from services.specs.interfaces import Command
+from services.specs.parallel import Function, Parallel
 from services.specs.problems import chosen
 from services.specs.source import Source
+from services.specs.steps import Settings, Steps, check_parallel, check_steps
+from services.specs.sweeps import Search, check_trial
+
+__all__ = ["CommandComponent", "Component", "ParallelComponent", "PipelineComponent", "SweepComponent", "component"]
 
 
-class _Component(Spec):
-    schema_: str | None = Field(default=None, alias="$schema", exclude=True)
-    name: AssetName | None = None
-    version: Version | None = None
-    display_name: str | None = Field(default=None, max_length=255)
-    description: Description | None = None
-    tags: Texts = {}
-    properties: Texts = {}
-    is_deterministic: Flag = True
-    inputs: Inputs = {}
-    outputs: Outputs = {}
+class ParallelComponent(Interfaced, Parallel):
+    """One script over many mini-batches of an input."""
 
-
-class CommandComponent(_Component):
-    """A command with inputs and outputs. `code` and `additional_includes` are paths, relative to the file."""
-
-    type: Literal["command"] = "command"
-    command: str = Field(min_length=1, max_length=COMMAND_LIMIT)
-    code: str | None = None
-    additional_includes: list[str] = []
-    environment: str | Environment
-    resources: NodeResources | None = None
-    distribution: Distribution | None = None
+    type: Literal["parallel"]
+    task: Function
 
     @model_validator(mode="after")
-    def defined(self) -> "CommandComponent":
-        optional = {name: wanted.optional for name, wanted in self.inputs.items()}
-        try:
-            expressions.check(self.command, inputs=optional, outputs=self.outputs)
-        except Invalid as cause:
-            raise ValueError(str(cause)) from cause
+    def defined(self) -> "ParallelComponent":
+        check_parallel(self, self.task, self.inputs, self.outputs)
         return self
 
 
-Component = CommandComponent
-KINDS: Mapping[str, type[Component]] = {"command": CommandComponent}
+class SweepComponent(Interfaced, Search):
+    """A search for the best values, to be used in many pipelines."""
+
+    type: Literal["sweep"]
+    trial: Annotated[str | Command, Local("yaml")]
+
+    @model_validator(mode="after")
+    def defined(self) -> "SweepComponent":
+        optional = {name: wanted.optional for name, wanted in self.inputs.items()}
+        check_trial(self.trial, optional, self.outputs, self.search_space)
+        return self
+
+
+class PipelineComponent(Interfaced):
+    """Steps that are used as one step."""
+
+    type: Literal["pipeline"]
+    jobs: Steps
+    settings: Settings | None = None
+
+    @model_validator(mode="after")
+    def defined(self) -> "PipelineComponent":
+        check_steps(self.jobs, self.inputs, self.outputs)
+        return self
+
+
+Component = CommandComponent | ParallelComponent | SweepComponent | PipelineComponent
+KINDS: Mapping[str, type[Component]] = {
+    "command": CommandComponent,
+    "parallel": ParallelComponent,
+    "sweep": SweepComponent,
+    "pipeline": PipelineComponent,
+}
 
 
 def component(value: Any, source: Source | None = None) -> Component:

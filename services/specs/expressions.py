@@ -37,15 +37,23 @@ def references(command: str, *, field: str = "command") -> list[Reference]:
     return [_reference(found[1], field) for found in _REFERENCE.finditer(command)]
 
 
-def check(command: str, *, inputs: Mapping[str, bool], outputs: Mapping[str, object], field: str = "command") -> None:
+def check(
+    command: str,
+    *,
+    inputs: Mapping[str, bool],
+    outputs: Mapping[str, object],
+    space: Mapping[str, object] | None = None,
+    field: str = "command",
+) -> None:
     """Every reference must be defined; only optional inputs may stand in `$[[ ]]`.
 
-    `inputs` says of each whether it is optional. Raises Invalid naming what is defined.
+    `inputs` says of each whether it is optional, `space` is a sweep's. Raises Invalid naming what is defined.
     """
     for reference in references(command, field=field):
-        if reference.group == "search_space":
+        if reference.group == "search_space" and space is None:
             raise Invalid(f"'${{{{search_space.{reference.name}}}}}' is only understood in a sweep.", where=field)
-        known = {"inputs": list(inputs), "outputs": list(outputs)}.get(reference.group, [])
+        groups = {"inputs": list(inputs), "outputs": list(outputs), "search_space": list(space or ())}
+        known = groups[reference.group]
         if reference.name not in known:
             listed = ", ".join(known) or "none"
             raise Invalid(f"Unknown {reference.group.rstrip('s')} '{reference.name}'. Defined: {listed}.", where=field)

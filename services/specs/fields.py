@@ -1,6 +1,9 @@
 """Field types that several specs share: strict bases, sizes, references to images, variables."""
 
+import difflib
 import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import (
@@ -31,10 +34,21 @@ _IMAGE = re.compile(
 VALUE_LIMIT = 128 << 10
 
 
+@dataclass(frozen=True)
+class Local:
+    """Marks a field whose text may be a path, relative to the file that holds it.
+
+    `what` is "any", "yaml" when only a path to a YAML file is meant and other text is a name, or "script" for a
+    file below the `code` beside it.
+    """
+
+    what: str = "any"
+
+
 class Spec(BaseModel):
     """Frozen; unknown keys are refused; `$schema` is accepted wherever the cloud writes it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def text_of(value: Any) -> Any:
@@ -115,6 +129,40 @@ Version = Annotated[str, BeforeValidator(_version, json_schema_input_type=str | 
 AssetName = Annotated[str, AfterValidator(_asset_name)]
 Secret = Annotated[SecretStr, BeforeValidator(_secret, json_schema_input_type=str), PlainSerializer(_shown)]
 Description = Annotated[str, Field(max_length=10_000)]
+
+
+def tagged(tags: Mapping[str, str], default: str = "") -> Callable[[Any], str | None]:
+    """Chooses the branch of a union by `type`. Tags stand in brackets, as names that no field could have."""
+
+    def tag(value: Any) -> str | None:
+        kind = value.get("type", default) if isinstance(value, Mapping) else getattr(value, "type", default)
+        return tags.get(kind) if isinstance(kind, str) else None
+
+    return tag
+
+
+def known_type(
+    types: Collection[str], *, what: str, default: str = "", refused: Collection[str] = ()
+) -> Callable[[Any], Any]:
+    """Refuses a mapping whose `type` is none of them, with the nearest; those of `refused` by their name."""
+
+    def known(value: Any) -> Any:
+        if isinstance(value, BaseModel):
+            return value
+        if not isinstance(value, Mapping):
+            raise ValueError(f"{what} must be a mapping")
+        kind = value.get("type", default)
+        if kind in refused and isinstance(kind, str):
+            raise ValueError(f"{what} of type '{kind}' is not run by this version")
+        if kind == "":
+            raise ValueError(f"{what} needs a 'type': one of {', '.join(types)}")
+        if not isinstance(kind, str) or kind not in types:
+            close = difflib.get_close_matches(str(kind), list(types), n=1)
+            meant = f". Did you mean '{close[0]}'?" if close else ""
+            raise ValueError(f"type must be one of {', '.join(map(repr, types))}, not {str(kind)[:80]!r}{meant}")
+        return value
+
+    return known
 
 
 def size_of(text: str | int) -> int:

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from services.specs.fields import Description, Flag, Number, Spec, Texts, Whole
-from services.specs.jobs import InputMode, OutputMode, Scalar, Size
+from services.specs.environments import Environment
+from services.specs.fields import Description, Flag, Local, Number, Spec, Texts, Whole, variables
+from services.specs.jobs import COMMAND_LIMIT, InputMode, OutputMode, Scalar, Size
 
 LITERALS = frozenset({"string", "number", "integer", "boolean"})
 
@@ -123,6 +124,17 @@ class NodeResources(Spec):
         return value
 
 
+class Command(Spec):
+    """A command and what it runs in, without an interface of its own: the trial of a sweep."""
+
+    command: str = Field(min_length=1, max_length=COMMAND_LIMIT)
+    code: Annotated[str | None, Local()] = None
+    environment: Annotated[str | Environment, Local("yaml")]
+    environment_variables: Annotated[Texts, AfterValidator(variables)] = {}
+    resources: NodeResources | None = None
+    distribution: Distribution | None = None
+
+
 def fitted(wanted: ComponentInput, value: Scalar) -> Scalar:
     """`value` as the input's type has it: `'0.1'` is a number where a number is wanted.
 
@@ -188,4 +200,4 @@ Outputs = Annotated[
     BeforeValidator(named),
     BeforeValidator(nulls_are_empty, json_schema_input_type=dict[str, ComponentOutput | None] | None),
 ]
-Variables = Texts
+Variables = Annotated[Texts, AfterValidator(variables)]
