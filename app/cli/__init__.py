@@ -18,7 +18,7 @@ INTERRUPTED = 130
 
 def tree() -> TyperGroup:
     """The whole tree. Nouns are imported here, their slow parts when a command runs."""
-    from app.cli import config, environments, jobs, studio, workspaces
+    from app.cli import config, environments, jobs, keys, studio, workspaces
 
     app = typer.Typer(
         name="atelier",
@@ -39,7 +39,13 @@ def tree() -> TyperGroup:
         """A machine-learning studio that a team hosts on its own machines."""
 
     studio.add_to(app)
-    for noun, part in (("workspace", workspaces), ("job", jobs), ("environment", environments), ("config", config)):
+    for noun, part in (
+        ("workspace", workspaces),
+        ("job", jobs),
+        ("environment", environments),
+        ("keys", keys),
+        ("config", config),
+    ):
         app.add_typer(part.app, name=noun)
     made = typer.main.get_command(app)
     assert isinstance(made, TyperGroup)  # noqa: S101 (it has nouns)

@@ -102,7 +102,7 @@ def status(
 def _sign_in_link(home: Path | None, url: str) -> str:
     from services import sessions
 
-    with _opened(home) as studio:
+    with opened(home) as studio:
         return f"{url}/auth/sign-in?token={sessions.issue_sign_in(studio)}"
 
 
@@ -124,7 +124,7 @@ def upgrade(home: Home = None) -> None:
     """Brings the tables to this release; a SQLite database is copied first."""
     from services.store import migrate
 
-    with _opened(home) as studio:
+    with opened(home) as studio:
         printing.show({"revision": migrate.upgrade(studio.database)})
 
 
@@ -133,7 +133,7 @@ def check(home: Home = None) -> None:
     """Says what is wrong with the tables or the file; exits with 1 when something is."""
     from services.store import migrate
 
-    with _opened(home, exists=True) as studio:
+    with opened(home, exists=True) as studio:
         problems = migrate.check(studio.database)
     printing.show({"status": "ok" if not problems else "problem", "problems": problems})
     if problems:
@@ -149,7 +149,7 @@ def backup(
     from services.core.times import now
     from services.store import migrate
 
-    with _opened(home, exists=True) as studio:
+    with opened(home, exists=True) as studio:
         path = target or studio.folders.home / "backups" / f"atelier-{now():%Y%m%dT%H%M%SZ}.db"
         if path.exists():
             raise Conflict(f"'{path}' exists already.")
@@ -180,7 +180,7 @@ def _settings(home: Path | None, *, host: str = "", port: int = 0) -> "Settings"
         raise Invalid(f"{first['msg']}: {first['input']!r}.", where=".".join(map(str, first["loc"]))) from cause
 
 
-class _opened:  # noqa: N801 (reads as what it does)
+class opened:  # noqa: N801 (reads as what it does)
     """The studio's database without the studio."""
 
     def __init__(self, home: Path | None, *, exists: bool = False) -> None:
