@@ -1,5 +1,9 @@
-"""Data as people look at it: a preview of the first rows, a profile of every column, what two versions differ in."""
+"""Data as people look at it: a preview of the first rows, a profile of every column, what two versions differ in.
 
+Tables that an MLTable file describes are in `mltables`. What parses files is imported by the reader's process alone.
+"""
+
+from services.engines.tables.diffs import diff
 from services.engines.tables.questions import preview, profile
 from services.engines.tables.shapes import (
     BinaryPreview,
@@ -7,6 +11,8 @@ from services.engines.tables.shapes import (
     Column,
     ColumnProfile,
     Diff,
+    Drift,
+    FileChange,
     ImagePreview,
     NotebookCell,
     NotebookPreview,
@@ -25,6 +31,8 @@ __all__ = [
     "Column",
     "ColumnProfile",
     "Diff",
+    "Drift",
+    "FileChange",
     "ImagePreview",
     "NotebookCell",
     "NotebookPreview",
@@ -35,6 +43,7 @@ __all__ = [
     "Source",
     "TablePreview",
     "TextPreview",
+    "diff",
     "preview",
     "profile",
 ]

@@ -35,7 +35,9 @@ _ENCODINGS = {
     "ascii": "utf-8-sig",
     "iso88591": "latin-1",
     "latin1": "latin-1",
+    "utf8bom": "utf-8-sig",
     "utf16": "utf-16",
+    "utf32": "utf-32",
     "windows1252": "cp1252",
 }
 
@@ -305,6 +307,8 @@ class _Texts:
     def _cast(self, name: str) -> str:
         column = duck.name(name)
         kinds = ("BIGINT", "DOUBLE", "BOOLEAN", "DATE", "TIMESTAMP")
+        if self.wish.reading.as_text:
+            return column
         counts = ", ".join(f"count(TRY_CAST({column} AS {kind}))" for kind in kinds)
         found = self.connection.execute(f"SELECT count({column}), {counts} FROM raw").fetchone()
         assert found is not None  # noqa: S101 (an aggregate has one row)
@@ -317,6 +321,7 @@ class _Texts:
 
     def _csv_group(self, group: "_Group", options: str) -> str:
         empty = "nullstr = '\x01', " if self.wish.reading.empty_as_string else ""
+        options += ", all_varchar = true" if self.wish.reading.as_text and "all_varchar" not in options else ""
         source = (
             f"read_csv([{', '.join(duck.text(str(place)) for place in group.places)}], "
             f"delim = {duck.text(self.dialect.delimiter)}, quote = '\"', escape = '\"', comment = '', "

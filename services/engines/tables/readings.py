@@ -18,6 +18,7 @@ class Step(Plain):
     formats: tuple[str, ...] = ()
     true_values: tuple[str, ...] = ()
     false_values: tuple[str, ...] = ()
+    otherwise: str = ""
 
 
 @dataclass(frozen=True)
@@ -31,4 +32,5 @@ class Reading(Plain):
     header: str = ""
     path_column: str = ""
     empty_as_string: bool = False
+    as_text: bool = False
     steps: tuple[Step, ...] = ()

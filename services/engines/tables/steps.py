@@ -51,5 +51,6 @@ def _converted(step: Step, name: str) -> str:
         return f"try_strptime({column}::VARCHAR, [{formats}])"
     if step.type == "boolean" and (step.true_values or step.false_values):
         true, false = (", ".join(map(duck.text, some)) or "NULL" for some in (step.true_values, step.false_values))
-        return f"CASE WHEN {column}::VARCHAR IN ({true}) THEN true WHEN {column}::VARCHAR IN ({false}) THEN false END"
+        words, otherwise = f"{column}::VARCHAR", step.otherwise if step.otherwise in {"true", "false"} else "NULL"
+        return f"CASE WHEN {words} IN ({true}) THEN true WHEN {words} IN ({false}) THEN false ELSE {otherwise} END"
     return f"TRY_CAST({column} AS {_TYPES[step.type]})"
