@@ -50,7 +50,7 @@ def _hop(url: str, part: Path, allowed_hosts: Collection[str], limit: int) -> st
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise Invalid(f"{url[:200]!r} is not an http(s) URL.")
-    address = _checked_address(parts.hostname, parts.port or (443 if parts.scheme == "https" else 80), allowed_hosts)
+    address = checked_address(parts.hostname, parts.port or (443 if parts.scheme == "https" else 80), allowed_hosts)
     where = httpx.URL(url).copy_with(host=address)
     headers = {"Host": parts.netloc.rpartition("@")[2], "User-Agent": "atelier"}
     try:
@@ -76,7 +76,7 @@ def _hop(url: str, part: Path, allowed_hosts: Collection[str], limit: int) -> st
     return None
 
 
-def _checked_address(host: str, port: int, allowed_hosts: Collection[str]) -> str:
+def checked_address(host: str, port: int, allowed_hosts: Collection[str]) -> str:
     if f"{host}:{port}" in allowed_hosts or host in allowed_hosts:
         return host
     try:

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -31,14 +32,9 @@ class FolderStore(Store):
         self, prefix: str = "", *, recursive: bool = True, limit: int | None = None, after: str = ""
     ) -> Iterator[Entry]:
         below = paths.folder_of(prefix)
-        count = 0
         with self._translated(prefix):
             self._root.stat()
-            for entry in self._walk(below, recursive=recursive, after=after):
-                if limit is not None and count >= limit:
-                    return
-                count += 1
-                yield entry
+            yield from islice(self._walk(below, recursive=recursive, after=after), limit)
 
     def stat(self, path: str) -> Entry:
         with self._opened(path) as file:
