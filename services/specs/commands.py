@@ -34,7 +34,7 @@ class CommandComponent(Interfaced):
     command: str = Field(min_length=1, max_length=COMMAND_LIMIT)
     code: Annotated[str | None, Local()] = None
     additional_includes: Annotated[list[str], Local()] = []
-    environment: Annotated[str | Environment, Local("yaml")]
+    environment: Annotated[str | Environment, Local("yaml", "environment")]
     resources: NodeResources | None = None
     distribution: Distribution | None = None
 

@@ -33,7 +33,7 @@ class SweepComponent(Interfaced, Search):
     """A search for the best values, to be used in many pipelines."""
 
     type: Literal["sweep"]
-    trial: Annotated[str | Command, Local("yaml")]
+    trial: Annotated[str | Command, Local("yaml", "component")]
 
     @model_validator(mode="after")
     def defined(self) -> "SweepComponent":

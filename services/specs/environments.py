@@ -5,17 +5,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from services.core.errors import Invalid
-from services.specs.fields import Spec, Texts, Version, image_reference
+from services.specs.fields import Local, Spec, Texts, Version, image_reference
 from services.specs.source import dump
 
 
 class BuildContext(Spec):
     """A folder with a Dockerfile; `path` is relative to the YAML file."""
 
-    path: str = ""
+    path: Annotated[str, Local()] = ""
     dockerfile_path: str = "Dockerfile"
 
 
@@ -29,7 +29,7 @@ class Environment(Spec):
     name: str | None = None
     version: Version | None = None
     image: Annotated[str, AfterValidator(image_reference)] | None = None
-    conda_file: str | dict[str, Any] | None = None
+    conda_file: Annotated[str | dict[str, Any] | None, Local("file", "environment")] = None
     build: BuildContext | None = None
     description: str | None = None
     tags: Texts = {}
@@ -47,9 +47,28 @@ class Environment(Spec):
         return self
 
 
+class CondaFile(Spec):
+    """A conda file: `dependencies`, with pip's own in a nested list."""
+
+    name: str | None = None
+    channels: list[str] | None = None
+    dependencies: list[str | dict[str, list[str]]]
+    variables: Texts = {}
+    prefix: str | None = None
+
+    @field_validator("dependencies")
+    @classmethod
+    def understood(cls, entries: list[Any]) -> list[Any]:
+        try:
+            translate({"dependencies": entries})
+        except Invalid as cause:
+            raise ValueError(cause.message) from cause
+        return entries
+
+
 @dataclass(frozen=True)
 class Requirements:
-    """What pip installs in place of conda. `python` is major.minor; `notes` say what was changed."""
+    """What pip installs in place of conda. `python` is major.minor, with `-nearest` where it is a range; `notes` say what was changed."""
 
     python: str | None = None
     packages: list[str] = field(default_factory=list)
@@ -140,14 +159,18 @@ def _conda_entry(text: str, where: str) -> tuple[str, str]:
 
 
 def _minor(requirement: str, where: str) -> str | None:
-    found = re.search(r"(?:==|>=|~=)(\d+)\.(\d+)", requirement)
+    """`3.8` when just that is wished; `3.8-nearest` for a range, because another one may be in it."""
+    found = re.search(r"(?:==|~=)(\d+)\.(\d+)", requirement)
     if found is not None:
         return f"{found[1]}.{found[2]}"
     if requirement == "python" or re.search(r"[<>=]\s*3(?:\.\*)?\Z", requirement):
         return None
-    found = re.search(r"<(\d+)\.(\d+)", requirement)
-    if found is not None and int(found[2]) > 0:
-        return f"{found[1]}.{int(found[2]) - 1}"
+    least = re.search(r">=?(\d+)\.(\d+)", requirement)
+    if least is not None:
+        return f"{least[1]}.{least[2]}-nearest"
+    most = re.search(r"<(=?)(\d+)\.(\d+)", requirement)
+    if most is not None and int(most[3]) > 0:
+        return f"{most[2]}.{int(most[3]) - (not most[1])}-nearest"
     raise Invalid(f"{requirement[:80]!r} does not say which Python.", where=where, hint="Write python=3.11.")
 
 
@@ -155,9 +178,17 @@ def _needs_old_numpy(packages: list[str]) -> bool:
     names = {re.split(r"[\s\[<>=!~;@]", package, maxsplit=1)[0].casefold() for package in packages}
     if "numpy" in names:
         return False
-    for package in packages:
-        found = re.match(r"\A([A-Za-z0-9_.-]+)(?:\[[^\]]*\])?\s*(?:==|~=)\s*([0-9][0-9.]*)", package)
-        limit = _OLD.get(found[1].casefold()) if found else None
-        if found and limit and tuple(int(part) for part in found[2].strip(".").split(".")) < limit:
+    return any(_is_old(package) for package in packages)
+
+
+def _is_old(package: str) -> bool:
+    """Whether a pin, or a range that ends below, lets only versions in that know numpy 1 alone."""
+    found = re.match(r"\A([A-Za-z0-9_.-]+)(?:\[[^\]]*\])?\s*(.*)", package)
+    limit = _OLD.get(found[1].casefold().replace("_", "-")) if found else None
+    if found is None or limit is None:
+        return False
+    for compared, version in re.findall(r"(==|~=|<=|<)\s*([0-9][0-9.]*)", found[2]):
+        parts = tuple(int(part) for part in version.strip(".").split("."))
+        if parts < limit or (compared == "<" and parts <= limit):
             return True
     return False

@@ -38,11 +38,12 @@ VALUE_LIMIT = 128 << 10
 class Local:
     """Marks a field whose text may be a path, relative to the file that holds it.
 
-    `what` is "any", "yaml" when only a path to a YAML file is meant and other text is a name, or "script" for a
-    file below the `code` beside it.
+    `what` is "any"; "file" for a YAML file of that `noun`; "yaml" when other text is a name; or "script" for a file
+    below the `code` beside it.
     """
 
     what: str = "any"
+    noun: str = ""
 
 
 class Spec(BaseModel):

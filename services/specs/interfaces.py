@@ -129,7 +129,7 @@ class Command(Spec):
 
     command: str = Field(min_length=1, max_length=COMMAND_LIMIT)
     code: Annotated[str | None, Local()] = None
-    environment: Annotated[str | Environment, Local("yaml")]
+    environment: Annotated[str | Environment, Local("yaml", "environment")]
     environment_variables: Annotated[Texts, AfterValidator(variables)] = {}
     resources: NodeResources | None = None
     distribution: Distribution | None = None

@@ -183,7 +183,7 @@ class CommandJob(Spec):
     properties: Texts = {}
     command: str = Field(min_length=1, max_length=COMMAND_LIMIT)
     code: Annotated[str | None, Local()] = None
-    environment: Annotated[str | Environment, Local("yaml")]
+    environment: Annotated[str | Environment, Local("yaml", "environment")]
     environment_variables: Annotated[Texts, AfterValidator(variables)] = {}
     inputs: JobInputs = {}
     outputs: JobOutputs = {}

@@ -1,11 +1,11 @@
 """A registered model as people write it: a name for what a training job left behind."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from services.specs.data import PATH_LIMIT
-from services.specs.fields import AssetName, Description, Spec, Texts, Version
+from services.specs.fields import AssetName, Description, Local, Spec, Texts, Version
 
 ModelType = Literal["custom_model", "mlflow_model", "triton_model"]
 
@@ -17,7 +17,7 @@ class Model(Spec):
     name: AssetName | None = None
     version: Version | None = None
     type: ModelType = "custom_model"
-    path: str = Field(min_length=1, max_length=PATH_LIMIT)
+    path: Annotated[str, Local()] = Field(min_length=1, max_length=PATH_LIMIT)
     flavors: dict[str, Any] | None = None
     stage: str | None = Field(default=None, max_length=255)
     description: Description | None = None

@@ -35,7 +35,7 @@ class Function(Spec):
     type: Literal["run_function", "function", "model"] = "run_function"
     code: Annotated[str | None, Local()] = None
     entry_script: Annotated[str, Local("script")]
-    environment: Annotated[str | Environment, Local("yaml")]
+    environment: Annotated[str | Environment, Local("yaml", "environment")]
     program_arguments: str | None = Field(default=None, max_length=128 << 10)
     append_row_to: str | None = Field(default=None, max_length=8192)
     model: str | dict[str, Any] | None = None

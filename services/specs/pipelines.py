@@ -27,7 +27,7 @@ class PipelineJob(Spec):
         Settings()
     )
     jobs: Steps | None = None
-    component: Annotated[str | None, Local("yaml")] = None
+    component: Annotated[str | None, Local("yaml", "component")] = None
     compute: str | None = None
     services: dict[str, Any] = {}
     identity: dict[str, Any] | None = None

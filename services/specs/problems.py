@@ -5,6 +5,7 @@ import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -14,6 +15,20 @@ from services.core.errors import Invalid
 from services.specs.source import Source
 
 Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: the field's path, its line where a file is known, and a sentence."""
+
+    field: str
+    line: int | None
+    message: str
+    where: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}" if self.where else self.message
+
 
 _SAYS = {
     "string_type": "must be text",
@@ -60,13 +75,18 @@ def chosen(
 
 def translated(cause: ValidationError, model: type[BaseModel], source: Source | None = None) -> Invalid:
     """All of Pydantic's findings as one Invalid."""
-    found = [_told(error, model, source) for error in _relevant(cause.errors(include_url=False))]
-    where, message = found[0]
+    found = listed(cause, model, source)
+    message = found[0].message
     if len(found) > 1:
         message += f" ({len(found) - 1} more problem{'s' if len(found) > 2 else ''})"
-    invalid = Invalid(message, where=where)
-    invalid.details = [f"{place}: {text}" if place else text for place, text in found]
+    invalid = Invalid(message, where=found[0].where)
+    invalid.details = [str(each) for each in found]
     return invalid
+
+
+def listed(cause: ValidationError, model: type[BaseModel], source: Source | None = None) -> list[Problem]:
+    """All of Pydantic's findings, those about unknown fields first."""
+    return [_told(error, model, source) for error in _relevant(cause.errors(include_url=False))]
 
 
 def nearest(word: str, known: Sequence[str]) -> str:
@@ -112,37 +132,45 @@ def _is_wrong_kind(found: list[ErrorDetails]) -> bool:
     return all(error["type"].endswith("_type") and _is_branch(error["loc"][-1]) for error in found if error["loc"])
 
 
-def _told(error: ErrorDetails, model: type[BaseModel], source: Source | None) -> tuple[str, str]:
-    path = [*_names(error["loc"][:-1]), str(error["loc"][-1])] if _is_key(error) else _names(error["loc"])
-    field = ".".join(path)
+def _told(error: ErrorDetails, model: type[BaseModel], source: Source | None) -> Problem:
+    path = [*_names(error["loc"][:-1]), error["loc"][-1]] if _is_key(error) else _names(error["loc"])
+    field = ".".join(map(str, path))
+    if not field and source is not None and (first := _said(error).partition(":")[0]) in source.value:
+        path = [first]
     line = source.line(path) if source else None
-    where = source.where(path) if source else field
+    return Problem(field, line, _sentence(error, field, line, model, source), source.where(path) if source else field)
+
+
+def _said(error: ErrorDetails) -> str:
+    """What a check of our own said."""
+    return str(error.get("ctx", {}).get("error", error["msg"]))
+
+
+def _sentence(error: ErrorDetails, field: str, line: int | None, model: type[BaseModel], source: Source | None) -> str:
     if _is_key(error):
         at = f" (line {line})" if line else ""
-        return where, f"Unknown field '{field}'{at}.{nearest(path[-1], _fields(model, path[:-1]))}"
+        *above, key = [*map(str, _names(error["loc"][:-1])), str(error["loc"][-1])]
+        return f"Unknown field '{field}'{at}.{nearest(key, _fields(model, above))}"
     if error["type"] in {"value_error", "assertion_error"}:
-        said = str(error.get("ctx", {}).get("error", error["msg"]))
-        if not field and source is not None and (first := said.partition(":")[0]) in source.value:
-            where = source.where((first,))
-        return where, f"{field}: {said}" if field else said
+        return f"{field}: {_said(error)}" if field else _said(error)
     if error["type"] in {"literal_error", "enum"}:
-        return where, _not_among(field, str(error.get("ctx", {}).get("expected", "")), error["input"])
+        return _not_among(field, str(error.get("ctx", {}).get("expected", "")), error["input"])
     if error["type"] in {"string_too_long", "string_too_short"}:
-        return where, _wrong_length(field, error)
+        return _wrong_length(field, error)
     limits = error.get("ctx", {})
     for bound, said in (("ge", "at least"), ("gt", "more than"), ("le", "at most"), ("lt", "less than")):
         if bound in limits:
-            return where, f"{field} must be {said} {limits[bound]}, not {_shown(error['input'])}."
+            return f"{field} must be {said} {limits[bound]}, not {_shown(error['input'])}."
     rule = _SAYS.get(error["type"])
     if error["type"] == "missing":
-        return where, f"'{field}' is required."
+        return f"'{field}' is required."
     if error["type"] == "string_type" and not isinstance(error["input"], dict | list | None):
         written = source.written.get(tuple(error["loc"])) if source else None
-        return where, f"{field} must be a string; quote it: '{written or error['input']}'."
+        return f"{field} must be a string; quote it: '{written or error['input']}'."
     if rule:
-        return where, f"{field} {rule}, not {_shown(error['input'])}."
+        return f"{field} {rule}, not {_shown(error['input'])}."
     said = f"{error['msg'][:1].lower()}{error['msg'][1:]}."
-    return where, f"{field} {said}" if said.startswith("must ") else f"{field}: {said}"
+    return f"{field} {said}" if said.startswith("must ") else f"{field}: {said}"
 
 
 def _not_among(field: str, expected: str, value: Any) -> str:
@@ -158,9 +186,9 @@ def _wrong_length(field: str, error: ErrorDetails) -> str:
     return f"{field} must have at most {limits.get('max_length')} characters, not {length}."
 
 
-def _names(loc: tuple[int | str, ...]) -> list[str]:
+def _names(loc: tuple[int | str, ...]) -> list[int | str]:
     """Without the names of union branches that Pydantic puts in between."""
-    return [str(part) for part in loc if not _is_branch(part)]
+    return [part for part in loc if not _is_branch(part)]
 
 
 def _is_key(error: ErrorDetails) -> bool:

@@ -91,10 +91,10 @@ class CommandStep(_Step):
     """A command in a pipeline: a `component`, or a `command` with its environment."""
 
     type: Literal["command"] = "command"
-    component: Annotated[str | CommandComponent | None, Local("yaml")] = None
+    component: Annotated[str | CommandComponent | None, Local("yaml", "component")] = None
     command: str | None = Field(default=None, min_length=1, max_length=COMMAND_LIMIT)
     code: Annotated[str | None, Local()] = None
-    environment: Annotated[str | Environment | None, Local("yaml")] = None
+    environment: Annotated[str | Environment | None, Local("yaml", "environment")] = None
     environment_variables: Variables = {}
     resources: NodeResources | None = None
     distribution: Distribution | None = None
@@ -120,7 +120,7 @@ class ParallelStep(_Step, Parallel):
     """One script over many mini-batches: a `component`, or a `task` written here."""
 
     type: Literal["parallel"]
-    component: Annotated[str | None, Local("yaml")] = None
+    component: Annotated[str | None, Local("yaml", "component")] = None
     task: Function | None = None
 
     @model_validator(mode="after")
@@ -138,7 +138,7 @@ class SweepStep(_Step, Search):
     """A search in a pipeline; a component as `trial` gets what is searched as its inputs of the same name."""
 
     type: Literal["sweep"]
-    trial: Annotated[str | Command, Local("yaml")]
+    trial: Annotated[str | Command, Local("yaml", "component")]
     resources: NodeResources | None = None
     queue_settings: dict[str, Any] | None = None
 
@@ -152,7 +152,7 @@ class PipelineStep(_Step):
     """A pipeline in a pipeline: a `component`, or its `jobs` written here."""
 
     type: Literal["pipeline"]
-    component: Annotated[str | None, Local("yaml")] = None
+    component: Annotated[str | None, Local("yaml", "component")] = None
     jobs: "Steps | None" = None
     settings: "Settings | None" = None
 

@@ -199,7 +199,7 @@ class SweepJob(Search):
     description: Description | None = None
     tags: Texts = {}
     properties: Texts = {}
-    trial: Annotated[str | Command, Local("yaml")]
+    trial: Annotated[str | Command, Local("yaml", "component")]
     inputs: JobInputs = {}
     outputs: JobOutputs = {}
     compute: str | None = None

@@ -1,5 +1,7 @@
 """A workspace as people write it: a name is enough."""
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -13,6 +15,23 @@ class Workspace(BaseModel):
     description: str = Field(default="", max_length=10_000)
     resource_group: str = Field(default="", max_length=255)
     tags: dict[str, str] = {}
+
+
+class WorkspaceFile(Workspace):
+    """A workspace's YAML file. What concerns only the cloud (places, networks, keys) is read and means nothing here."""
+
+    schema_: str | None = Field(default=None, alias="$schema", exclude=True)
+    location: str | None = None
+    hbi_workspace: bool | None = None
+    storage_account: str | None = None
+    container_registry: str | None = None
+    key_vault: str | None = None
+    application_insights: str | None = None
+    customer_managed_key: dict[str, Any] | None = None
+    image_build_compute: str | None = None
+    public_network_access: str | None = None
+    managed_network: dict[str, Any] | None = None
+    identity: dict[str, Any] | None = None
 
 
 class WorkspaceUpdate(BaseModel):
