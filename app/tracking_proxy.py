@@ -7,6 +7,7 @@ another workspace's run is not found. Bodies of artifacts stream through, everyt
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -16,6 +17,7 @@ import orjson
 from sqlmodel import select
 from starlette.responses import Response
 
+from app import tracking_models
 from app.api.problems import RETRY_SECONDS
 from app.tracking_copy import PARENT, SLOW, Acknowledged, Copy, points_of
 from app.tracking_rights import MOST_REMEMBERED, Asked, Rights
@@ -87,6 +89,8 @@ class TrackingProxy:
         await self._ensure_workspace(asked)
         if rule.artifact:
             await self._rights.check_artifact(asked, scope.get("query_string", b"").decode("latin-1"))
+            if (ours := await self._of_ours(scope, asked)) is not None:
+                return ours
             await self._streamed(scope, receive, send, asked)
             return None
         query = await self._query(asked, scope.get("query_string", b"").decode("latin-1"))
@@ -98,7 +102,20 @@ class TrackingProxy:
         if answer.status_code == 200 and body is not None:
             await self._acknowledged(asked, body, answer.content, points)
         headers = {name: value for name, value in answer.headers.items() if name == "content-type"}
-        return Response(answer.content, answer.status_code, headers)
+        told = answer.content
+        if asked.call == tracking_models.DOWNLOAD and answer.status_code == 200:
+            pairs = dict(parse_qsl(query))
+            told = await anyio.to_thread.run_sync(tracking_models.address, self.studio, asked, told, pairs)
+        return Response(told, answer.status_code, headers)
+
+    async def _of_ours(self, scope: AsgiScope, asked: Asked) -> Response | None:
+        """A registered model's files, where they lie outside of MLflow's own root."""
+        query = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1")))
+        place = tracking_models.place_of(asked, query)
+        if place is None:
+            return None
+        served = partial(tracking_models.served, lists=asked.path.endswith("/artifacts"), range=_header(scope, "range"))
+        return await anyio.to_thread.run_sync(served, self.studio, asked, scope["method"], place)
 
     async def _asked(self, scope: AsgiScope, rule: Rule, path: str) -> Asked:
         """With the workspace that the token may open; an answer counts for as long as the gate's own."""
@@ -238,6 +255,8 @@ class TrackingProxy:
             case "runs/delete":
                 await anyio.to_thread.run_sync(self._check_deletion, str(body.get("run_id") or ""))
         await self._rights.check(asked, body)
+        if tracking_models.is_change(asked.call):
+            await anyio.to_thread.run_sync(tracking_models.check, self.studio, asked, body)
 
     def _check_deletion(self, run_id: str) -> None:
         with self.studio.database.session(write=False) as session:
@@ -313,7 +332,10 @@ class TrackingProxy:
             if asked.bearer.job_id:
                 self._rights.own(str(info["run_id"]), asked.bearer.job_id)
             await self._know_experiment(asked, str(info["experiment_id"]))
-        if asked.call in SLOW:
+        if tracking_models.is_change(asked.call):
+            url = await self._base()
+            await anyio.to_thread.run_sync(tracking_models.follow, self.studio, asked, dict(body), url)
+        elif asked.call in SLOW:
             await anyio.to_thread.run_sync(self.copy.take, done)
         else:
             self.copy.take(done)

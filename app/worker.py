@@ -30,6 +30,7 @@ from services.reconcile.builds import Builds
 from services.reconcile.jobs import Jobs
 from services.reconcile.launch import JOB
 from services.reconcile.recording import Recorder
+from services.reconcile.registry import Registry
 from services.reconcile.removals import Removals
 from services.reconcile.sampling import SECONDS as SAMPLE_SECONDS
 from services.reconcile.sampling import Sampling
@@ -46,6 +47,7 @@ PROBE_SECONDS = 3.0
 SILENT_SECONDS = 8.0
 REMOVAL_SECONDS = 2.0
 RECORD_SECONDS = 1.0
+REGISTRY_SECONDS = 0.5
 CHECK_SECONDS = 5.0
 SETTLE_SECONDS = 8.0
 
@@ -123,6 +125,7 @@ class Worker:
         self.builds = Builds(studio, engine, self.token, self._builds_pool)
         self.sampling = Sampling(studio, engine, self._side_pool)
         self.removals = Removals(studio, engine, self.tracking)
+        self.registry = Registry(studio, self.tracking, self.token)
 
     def tracking(self) -> Tracking | None:
         """The client of the tracking server, wherever it listens now."""
@@ -187,6 +190,8 @@ class Worker:
             self._recorder.check()
         if _is_due(due, "removals", REMOVAL_SECONDS, at):
             self._aside("removals", self.removals.look)
+        if _is_due(due, "registry", REGISTRY_SECONDS, at):
+            self._aside("registry", self.registry.look)
 
     def _aside(self, name: str, look: Callable[[], None]) -> None:
         """Looks that ask the engine, one of a kind at a time: an engine that hangs must not hold up the turns."""

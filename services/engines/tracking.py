@@ -5,8 +5,9 @@ A studio workspace is an MLflow workspace of its own; its name travels in a head
 
 import os
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +18,8 @@ from services.core.errors import Conflict, EngineError, NotFound, Unavailable
 WORKSPACE_HEADER = "X-MLFLOW-WORKSPACE"
 PREFIX = "/mlflow"
 JOB_TAG = "atelier.job"
+MODELS = "/api/2.0/mlflow/"
+PROMPT = "mlflow.prompt.is_prompt"
 SECONDS = 20
 PAGE = 25_000
 
@@ -45,6 +48,21 @@ class RunFacts:
     metrics: Mapping[str, Logged] = field(default_factory=dict)
     params: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """A version in MLflow's registry; `stage` is empty for None; times in milliseconds."""
+
+    name: str
+    version: str
+    source: str = ""
+    run_id: str = ""
+    user: str = ""
+    description: str = ""
+    stage: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    created_at: int | None = None
 
 
 class Tracking(Protocol):
@@ -95,6 +113,46 @@ class Tracking(Protocol):
 
     def delete_workspace(self, workspace: str) -> None:
         """With all it holds; no-op when it is gone."""
+        ...
+
+    def aliases(self, workspace: str) -> dict[str, dict[str, str]]:
+        """Of all registered models by name: which version each alias stands on. Prompts are none."""
+        ...
+
+    def aliases_of(self, workspace: str, name: str) -> dict[str, str] | None:
+        """None when there is no such registered model, or it is a prompt."""
+        ...
+
+    def versions(self, workspace: str, name: str = "") -> list[ModelVersion]:
+        """Those that are there, the lowest first; without a name those of all registered models, prompts too."""
+        ...
+
+    def download_uri(self, workspace: str, name: str, version: str) -> str:
+        """Where a client reads its files. Raises NotFound."""
+        ...
+
+    def register(
+        self, workspace: str, name: str, *, source: str, run_id: str, description: str, tags: Mapping[str, str]
+    ) -> ModelVersion:
+        """Makes a version; MLflow gives the number, above all that were ever given."""
+        ...
+
+    def unregister(self, workspace: str, name: str, version: str) -> None:
+        """No-op when it is gone."""
+        ...
+
+    def describe(self, workspace: str, name: str, version: str, description: str) -> None: ...
+
+    def move_stage(self, workspace: str, name: str, version: str, stage: str) -> None:
+        """One of MLflow's stages; empty for None."""
+        ...
+
+    def tag(self, workspace: str, name: str, version: str, key: str, value: str | None) -> None:
+        """None takes the tag away."""
+        ...
+
+    def alias(self, workspace: str, name: str, alias: str, version: str | None) -> None:
+        """None takes the alias away."""
         ...
 
 
@@ -198,6 +256,84 @@ class HttpTracking:
         except NotFound:
             return
 
+    def aliases(self, workspace: str) -> dict[str, dict[str, str]]:
+        found = {}
+        for model in self._pages(workspace, "registered-models/search", "registered_models"):
+            if not _is_prompt(model):
+                found[str(model["name"])] = _aliases(model)
+        return found
+
+    def aliases_of(self, workspace: str, name: str) -> dict[str, str] | None:
+        try:
+            model = self._asked("GET", f"{MODELS}registered-models/get", workspace, params={"name": name})
+        except NotFound:
+            return None
+        return None if _is_prompt(model["registered_model"]) else _aliases(model["registered_model"])
+
+    def versions(self, workspace: str, name: str = "") -> list[ModelVersion]:
+        quote = '"' if "'" in name else "'"
+        asked = {"filter": f"name={quote}{name}{quote}"} if name and quote not in name else {}
+        found = [_version(each) for each in self._pages(workspace, "model-versions/search", "model_versions", **asked)]
+        return sorted((each for each in found if not name or each.name == name), key=lambda each: int(each.version))
+
+    def download_uri(self, workspace: str, name: str, version: str) -> str:
+        asked = {"name": name, "version": version}
+        answer = self._asked("GET", f"{MODELS}model-versions/get-download-uri", workspace, params=asked)
+        return str(answer.get("artifact_uri", ""))
+
+    def register(
+        self, workspace: str, name: str, *, source: str, run_id: str, description: str, tags: Mapping[str, str]
+    ) -> ModelVersion:
+        if self.aliases_of(workspace, name) is None:
+            with suppress(Conflict):  # somebody was faster
+                self._asked("POST", f"{MODELS}registered-models/create", workspace, json={"name": name})
+        body = {
+            "name": name,
+            "source": source,
+            "description": description,
+            "tags": [{"key": key, "value": value} for key, value in tags.items()],
+            **({"run_id": run_id} if run_id else {}),
+        }
+        return _version(self._asked("POST", f"{MODELS}model-versions/create", workspace, json=body)["model_version"])
+
+    def unregister(self, workspace: str, name: str, version: str) -> None:
+        with suppress(NotFound):
+            self._asked("DELETE", f"{MODELS}model-versions/delete", workspace, json={"name": name, "version": version})
+
+    def describe(self, workspace: str, name: str, version: str, description: str) -> None:
+        body = {"name": name, "version": version, "description": description}
+        self._asked("PATCH", f"{MODELS}model-versions/update", workspace, json=body)
+
+    def move_stage(self, workspace: str, name: str, version: str, stage: str) -> None:
+        body = {"name": name, "version": version, "stage": stage or "None", "archive_existing_versions": False}
+        self._asked("POST", f"{MODELS}model-versions/transition-stage", workspace, json=body)
+
+    def tag(self, workspace: str, name: str, version: str, key: str, value: str | None) -> None:
+        which = {"name": name, "version": version, "key": key}
+        if value is None:
+            with suppress(NotFound):
+                self._asked("DELETE", f"{MODELS}model-versions/delete-tag", workspace, json=which)
+        else:
+            self._asked("POST", f"{MODELS}model-versions/set-tag", workspace, json={**which, "value": value})
+
+    def alias(self, workspace: str, name: str, alias: str, version: str | None) -> None:
+        which = {"name": name, "alias": alias}
+        if version is None:
+            with suppress(NotFound):
+                self._asked("DELETE", f"{MODELS}registered-models/alias", workspace, json=which)
+        else:
+            self._asked("POST", f"{MODELS}registered-models/alias", workspace, json={**which, "version": version})
+
+    def _pages(self, workspace: str, call: str, key: str, **asked: str) -> Iterator[Mapping[str, Any]]:
+        token = ""
+        while True:
+            params = {**asked, "max_results": "1000", **({"page_token": token} if token else {})}
+            page = self._asked("GET", f"{MODELS}{call}", workspace, params=params)
+            yield from page.get(key, [])
+            token = page.get("next_page_token", "")
+            if not token:
+                return
+
     def _search(self, workspace: str, experiment_id: str, condition: str) -> list[RunFacts]:
         found: list[RunFacts] = []
         token = ""
@@ -229,6 +365,8 @@ class FakeTracking:
         self.workspaces: dict[str, dict[str, str]] = {}
         self.runs: dict[tuple[str, str], RunFacts] = {}
         self.points: dict[tuple[str, str], list[Logged]] = {}
+        self.models: dict[tuple[str, str], dict[str, ModelVersion | None]] = {}
+        self.model_aliases: dict[tuple[str, str], dict[str, str]] = {}
 
     def answers(self) -> bool:
         return not self.silent
@@ -295,6 +433,68 @@ class FakeTracking:
         for key in [key for key in self.runs if key[0] == workspace]:
             del self.runs[key]
 
+    def aliases(self, workspace: str) -> dict[str, dict[str, str]]:
+        self._answering()
+        return {name: dict(self.model_aliases[where, name]) for where, name in self.models if where == workspace}
+
+    def aliases_of(self, workspace: str, name: str) -> dict[str, str] | None:
+        return self.aliases(workspace).get(name)
+
+    def versions(self, workspace: str, name: str = "") -> list[ModelVersion]:
+        self._answering()
+        mine = [given for (where, known), given in self.models.items() if where == workspace and name in {"", known}]
+        return [each for given in mine for each in given.values() if each is not None]
+
+    def download_uri(self, workspace: str, name: str, version: str) -> str:
+        return self._model(workspace, name, version).source
+
+    def register(
+        self, workspace: str, name: str, *, source: str, run_id: str, description: str, tags: Mapping[str, str]
+    ) -> ModelVersion:
+        self._answering()
+        given = self.models.setdefault((workspace, name), {})
+        self.model_aliases.setdefault((workspace, name), {})
+        number = str(len(given) + 1)
+        given[number] = made = ModelVersion(name, number, source, run_id, description=description, tags=dict(tags))
+        return made
+
+    def unregister(self, workspace: str, name: str, version: str) -> None:
+        self._answering()
+        given = self.models.get((workspace, name), {})
+        if version in given:
+            given[version] = None
+            aliases = self.model_aliases[workspace, name]
+            for alias in [alias for alias, number in aliases.items() if number == version]:
+                del aliases[alias]
+
+    def describe(self, workspace: str, name: str, version: str, description: str) -> None:
+        self._change(workspace, name, version, description=description)
+
+    def move_stage(self, workspace: str, name: str, version: str, stage: str) -> None:
+        self._change(workspace, name, version, stage=stage)
+
+    def tag(self, workspace: str, name: str, version: str, key: str, value: str | None) -> None:
+        tags = {**self._model(workspace, name, version).tags, key: value}
+        self._change(workspace, name, version, tags={key: text for key, text in tags.items() if text is not None})
+
+    def alias(self, workspace: str, name: str, alias: str, version: str | None) -> None:
+        self._answering()
+        aliases = self.model_aliases[workspace, name]
+        if version is None:
+            aliases.pop(alias, None)
+        else:
+            aliases[alias] = self._model(workspace, name, version).version
+
+    def _model(self, workspace: str, name: str, version: str) -> ModelVersion:
+        self._answering()
+        found = self.models.get((workspace, name), {}).get(version)
+        if found is None:
+            raise NotFound(f"Model version '{name}:{version}' was not found.")
+        return found
+
+    def _change(self, workspace: str, name: str, version: str, **what: Any) -> None:
+        self.models[workspace, name][version] = replace(self._model(workspace, name, version), **what)
+
     def _answering(self) -> None:
         if self.silent:
             raise Unavailable("MLflow does not answer.")
@@ -341,6 +541,29 @@ def _facts(run: Mapping[str, Any]) -> RunFacts:
 def _logged(metric: Mapping[str, Any]) -> Logged:
     """MLflow writes NaN and infinities as words."""
     return Logged(float(metric.get("value", 0.0)), int(metric.get("timestamp", 0)), int(metric.get("step", 0)))
+
+
+def _version(told: Mapping[str, Any]) -> ModelVersion:
+    stage = str(told.get("current_stage") or "None")
+    return ModelVersion(
+        name=str(told["name"]),
+        version=str(told["version"]),
+        source=str(told.get("source") or ""),
+        run_id=str(told.get("run_id") or ""),
+        user=str(told.get("user_id") or ""),
+        description=str(told.get("description") or ""),
+        stage="" if stage == "None" else stage,
+        tags={tag["key"]: tag.get("value", "") for tag in told.get("tags", [])},
+        created_at=_whole(told.get("creation_timestamp")),
+    )
+
+
+def _is_prompt(model: Mapping[str, Any]) -> bool:
+    return any(tag["key"] == PROMPT for tag in model.get("tags", []))
+
+
+def _aliases(model: Mapping[str, Any]) -> dict[str, str]:
+    return {str(each["alias"]): str(each["version"]) for each in model.get("aliases", [])}
 
 
 def _whole(value: Any) -> int | None:

@@ -1,0 +1,310 @@
+"""Models: what a training job left behind, under a name and a version; read for facts, never loaded.
+
+MLflow's registry has the same names and versions: `services/reconcile/registry.py` keeps both equal.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+
+from sqlmodel import col, select
+
+from services import access, assets, lineage, locations, metrics, uploads
+from services.assets import Content
+from services.core.errors import Invalid, NotFound
+from services.core.states import AssetKind
+from services.core.times import iso, now
+from services.engines import files as stored
+from services.engines import mlmodel
+from services.engines.files import File
+from services.events import emit
+from services.metrics import Recorded
+from services.specs.models import Model as Spec
+from services.store import metrics as store
+from services.store.metrics import Run
+from services.store.rows import Asset, Edge, Fact, Job
+from services.studio import Scope
+
+CUSTOM, MLFLOW, TRITON = "custom_model", "mlflow_model", "triton_model"
+TYPES = (CUSTOM, MLFLOW, TRITON)
+REGISTRY = "registry"
+_UPLOAD = "azureml://uploads/"
+_NOTE = 2000
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One version beside others: what its run recorded, and its files by path with their size in bytes."""
+
+    asset: Asset
+    recorded: Recorded
+    files: dict[str, int]
+
+
+def create(scope: Scope, spec: Spec) -> Asset:
+    """A version; its number is the next one that neither side has given before, when none is named.
+
+    The type is what the files say unless one was written. Raises Invalid when both disagree, NotFound for files or
+    a job that are not there, Conflict when the version exists with another content.
+    """
+    access.require(scope, "models/write")
+    if not spec.name:
+        raise Invalid("A model needs a name.", where="name")
+    path = uploads.data_uri(scope, spec.path, field="path") if spec.path.startswith(_UPLOAD) else spec.path
+    maker = locations.maker(scope, path) or _job(scope, spec.job_name)
+    root = locations.located(scope, path).local
+    found = _found(root, path) if root is not None else None
+    type_ = _type(spec, found)
+    version = spec.version or next_version(scope, spec.name)
+    content = Content(
+        _hash(scope, spec.name, version, type_, path),
+        type=type_,
+        path=path,
+        facts=mlmodel.described(root) if root is not None else {},
+        job_id=maker.id if maker else None,
+    )
+    row = assets.register(
+        scope,
+        AssetKind.model,
+        spec.name,
+        version,
+        content,
+        description=spec.description,
+        tags=spec.tags,
+        properties=spec.properties,
+    )
+    if spec.stage is not None:
+        row.stage = spec.stage
+    note_version(scope, row.name, row.version)
+    if maker is not None:
+        lineage.record(scope, ("job", maker.id), (str(AssetKind.model), row.id), _role(path))
+    scope.session.add(row)
+    return row
+
+
+def get(scope: Scope, name: str, version: str | None = None, *, label: str | None = None) -> Asset:
+    """One version; the latest when neither version nor label is named."""
+    access.require(scope, "models/read")
+    return assets.get(scope, AssetKind.model, name, version, label=label)
+
+
+def next_version(scope: Scope, name: str) -> str:
+    """The number after the highest that was ever given: MLflow gives none twice, so nobody may."""
+    access.require(scope, "models/read")
+    assets._alone(scope, AssetKind.model, name)
+    known = scope.session.exec(
+        select(Asset.version).where(
+            Asset.workspace_id == scope.workspace_id, Asset.kind == AssetKind.model, Asset.name == name
+        )
+    )
+    highest = max((int(version) for version in known if version.isdecimal()), default=0)
+    fact = scope.session.get(Fact, _counter(scope, name))
+    return str(1 + max(highest, int(fact.value["highest"]) if fact else 0))
+
+
+def note_version(scope: Scope, name: str, version: str) -> None:
+    """Remembers a number as given, so that it stays given when the version goes."""
+    access.require(scope, "models/write")
+    if not version.isdecimal():
+        return
+    fact = scope.session.get(Fact, _counter(scope, name)) or Fact(name=_counter(scope, name), value={"highest": 0})
+    if int(version) > int(fact.value["highest"]):
+        fact.value = {"highest": int(version)}
+        scope.session.add(fact)
+        scope.session.flush()
+
+
+def files(scope: Scope, asset: Asset) -> list[File]:
+    """Its files by path; a model of a single file has one. Raises NotFound for what does not lie on this host."""
+    access.require(scope, "models/read")
+    return mlmodel.listed(_root(scope, asset))
+
+
+def opened(scope: Scope, asset: Asset, path: str) -> tuple[BinaryIO, int]:
+    """One file for reading, and its size in bytes. Raises NotFound, Invalid."""
+    access.require(scope, "models/read")
+    root = _root(scope, asset)
+    if root.is_file():
+        if path != root.name:
+            raise NotFound(f"Model '{assets.named(asset)}' has no file '{path[:200]}'.")
+        root = root.parent
+    return stored.open_inside(root, path), stored.size_inside(root, path)
+
+
+def describe(scope: Scope, asset: Asset) -> None:
+    """Reads again what its files say, where they lie on this host."""
+    access.require(scope, "models/write")
+    try:
+        said = mlmodel.described(_root(scope, asset))
+    except (Invalid, NotFound):
+        said = {"files": None}
+    asset.facts = {**asset.facts, **said}
+    if said.get("flavors") is not None and asset.type == "":
+        asset.type = MLFLOW
+    scope.session.add(asset)
+
+
+def approve(scope: Scope, asset: Asset, note: str, *, withdraw: bool = False) -> Asset:
+    """Says that this version may be used, by whom and why; or takes that back."""
+    access.require(scope, "models/approve/action")
+    if len(note) > _NOTE:
+        raise Invalid(f"A note has at most {_NOTE} characters.", where="note")
+    facts = {key: value for key, value in asset.facts.items() if key != "approval"}
+    if not withdraw:
+        facts["approval"] = {"by": scope.principal.name, "at": iso(now()), "note": note}
+    asset.facts, asset.updated_at = facts, now()
+    scope.session.add(asset)
+    past = "was withdrawn" if withdraw else "was given"
+    emit(scope, AssetKind.model, asset.name, f"Approval of model '{assets.named(asset)}' {past}")
+    return asset
+
+
+def maker(scope: Scope, asset: Asset) -> Job | None:
+    """The job whose run or output it is, while that is there."""
+    access.require(scope, "models/read")
+    job = scope.session.get(Job, asset.job_id) if asset.job_id else None
+    return job if job is not None and job.deleted_at is None and job.workspace_id == scope.workspace_id else None
+
+
+def recorded(scope: Scope, asset: Asset) -> Recorded:
+    """Metrics and parameters of the run that made it, a job's or a notebook's; empty where there is none."""
+    access.require(scope, "models/read")
+    job = maker(scope, asset)
+    if job is not None:
+        return metrics.summary(scope, job.name)
+    run = scope.session.get(Run, run_id) if (run_id := run_of(asset)) else None
+    if run is None or run.workspace_id != scope.workspace_id:
+        return Recorded()
+    rows, params = store.metrics_of(scope.session, [run.run_id]), store.params_of(scope.session, [run.run_id])
+    names = store.key_names(scope.session, [*(row.key_id for row in rows), *(row.key_id for row in params)])
+    return Recorded(
+        sorted((metrics._summarised(names[row.key_id], row) for row in rows), key=lambda each: each.key),
+        dict(sorted((names[row.key_id], row.value) for row in params)),
+        {},
+    )
+
+
+def sources(scope: Scope, asset: Asset) -> list[Asset]:
+    """The data, models and environments that the job which made it has read."""
+    access.require(scope, "models/read")
+    if asset.job_id is None:
+        return []
+    return list(
+        scope.session.exec(
+            select(Asset)
+            .join(Edge, col(Edge.source_id) == Asset.id)
+            .where(
+                Edge.workspace_id == scope.workspace_id,
+                Edge.target_kind == "job",
+                Edge.target_id == asset.job_id,
+                col(Edge.source_kind).in_([str(kind) for kind in AssetKind]),
+            )
+            .order_by(col(Asset.name))
+            .distinct()
+        )
+    )
+
+
+def compare(scope: Scope, name: str, versions: Sequence[str]) -> list[Compared]:
+    """Versions of one model beside each other, in the order asked for."""
+    access.require(scope, "models/read")
+    found = []
+    for version in versions:
+        asset = get(scope, name, version)
+        try:
+            there = {file.path: file.size for file in files(scope, asset)}
+        except (Invalid, NotFound):
+            there = {}
+        found.append(Compared(asset, recorded(scope, asset), there))
+    return found
+
+
+def run_of(asset: Asset) -> str:
+    """MLflow's id of the run that made it, where it is known."""
+    return str(asset.facts.get(REGISTRY, {}).get("run_id") or asset.facts.get("run_id") or "")
+
+
+def as_json(scope: Scope, asset: Asset) -> dict[str, Any]:
+    """As the cloud's CLI prints it, with what was found out in `facts`."""
+    access.require(scope, "models/read")
+    job = maker(scope, asset)
+    facts = {key: value for key, value in asset.facts.items() if key not in {REGISTRY, "flavors", "approval"}}
+    return assets.as_json(
+        asset,
+        path=asset.path,
+        flavors=asset.facts.get("flavors") or {},
+        stage=asset.stage or None,
+        job_name=job.name if job else None,
+        labels=assets.labels_of(scope, asset),
+        facts={
+            **facts,
+            "approval": asset.facts.get("approval"),
+            "mlflow": {key: asset.facts.get(REGISTRY, {}).get(key) for key in ("version", "why")},
+        },
+    )
+
+
+def _root(scope: Scope, asset: Asset) -> Path:
+    where = locations.located(scope, asset.path)
+    if where.local is None:
+        lies = f"in the datastore '{where.datastore.name}'" if where.datastore else "behind a URL"
+        raise NotFound(f"The files of model '{assets.named(asset)}' lie {lies} and are not shown here.")
+    if not where.local.exists():
+        raise NotFound(f"The files of model '{assets.named(asset)}' are not there any more.")
+    return where.local
+
+
+def _found(root: Path, path: str) -> list[File]:
+    found = mlmodel.listed(root)
+    if not found:
+        raise NotFound(f"'{path[:200]}' holds no file.", where="path")
+    return found
+
+
+def _type(spec: Spec, found: Sequence[File] | None) -> str:
+    is_said = "type" in spec.model_fields_set
+    if found is None:
+        return spec.type
+    if not is_said and mlmodel.is_mlflow(found):
+        return MLFLOW
+    if spec.type == MLFLOW and not mlmodel.is_mlflow(found):
+        raise Invalid(
+            "An mlflow_model is a folder with a file named MLmodel, and there is none here.",
+            where="type",
+            hint="Name the folder that holds it, or write the type custom_model.",
+        )
+    if spec.type == TRITON and not mlmodel.is_triton(found):
+        raise Invalid(
+            "A triton_model is a folder with <model>/config.pbtxt or <model>/<number>/…, and this is not.",
+            where="type",
+            hint="Name the folder above the models, or write the type custom_model.",
+        )
+    return spec.type
+
+
+def _job(scope: Scope, name: str | None) -> Job | None:
+    if not name:
+        return None
+    return scope.session.exec(
+        select(Job).where(Job.workspace_id == scope.workspace_id, Job.name == name, col(Job.deleted_at).is_(None))
+    ).one_or_none()
+
+
+def _role(path: str) -> str:
+    """The name of the job's output, or `artifacts`."""
+    _, found, rest = path.partition("/outputs/")
+    return PurePosixPath(rest).parts[0] if path.startswith("azureml://jobs/") and found and rest else "artifacts"
+
+
+def _hash(scope: Scope, name: str, version: str, type_: str, path: str) -> str:
+    """Of where the files are, which names uploads by their content; what is there already keeps its own."""
+    known = assets._found(scope, AssetKind.model, name, version)
+    if known is not None and (known.type, known.path) == (type_, path):
+        return known.hash
+    return hashlib.sha256(f"{type_}\0{path}".encode()).hexdigest()
+
+
+def _counter(scope: Scope, name: str) -> str:
+    return f"model-versions/{scope.workspace_id}/{name}"
