@@ -61,7 +61,7 @@ def actions(row_: Asset, build: Build | None) -> None:
     parts.cli(f"atelier environment show --name {row_.name} --version {row_.version}")
     blocked = "" if build and build.status not in {"Queued", "Running"} else "There is no finished build to repeat."
     if parts.act("Rebuild", "environments/build/action", glyph="refresh", blocked=blocked):
-        changed("A rebuild was asked for.", lambda s: environments.rebuild(s, row_.name, row_.version))
+        changed("A rebuild was asked for.", lambda s: environments.build(s, row_.name, row_.version))
     restoring = row_.archived_at is not None
     if parts.act("Restore" if restoring else "Archive", "environments/write", glyph="archive"):
         changed("Done.", lambda s: assets.archive(s, AssetKind.environment, row_.name, row_.version, restore=restoring))

@@ -1,7 +1,8 @@
 """Environments: named definitions of what a job runs in; the worker builds them when first needed."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,37 @@ from services.core.paging import Page
 from services.core.states import AssetKind
 from services.engines import dockerfiles, files
 from services.engines.containers import BuildFailed, BuildWish
+from services.engines.diagnosis import Diagnosis, diagnose
 from services.events import emit
 from services.specs import environments as specs
 from services.specs.environments import Environment as Spec
-from services.specs.maps import Maps
-from services.store.rows import Asset, Build
+from services.specs.maps import Curated, Maps
+from services.store.rows import Asset, Build, Fact, Job
 from services.studio import Scope, Studio
 
 ANONYMOUS = "CliV2AnonymousEnvironment"
 DOCKERFILE_LIMIT = 1 << 20
+READ_LIMIT = 32 << 20
+WAITING = frozenset({"Queued", "Running"})
+
+
+@dataclass(frozen=True, order=True)
+class ContextFile:
+    path: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An image on the disk: `size` in bytes is what comes free without it. `holder` is what needs it: a `job`,
+    another `workspace`, a `version` that is not archived, or nothing."""
+
+    build_id: str
+    image: str
+    size: int
+    environments: tuple[str, ...]
+    holder: str
+    why: str
 
 
 def create(scope: Scope, spec: Spec, *, context: str | None = None) -> Asset:
@@ -86,6 +109,12 @@ def resolve(scope: Scope, wanted: str | Spec, *, context: str | None = None) -> 
     return assets.anonymous(scope, AssetKind.environment, ANONYMOUS, content, description=wanted.description or "")
 
 
+def curated(scope: Scope) -> list[Curated]:
+    """The cloud's environments that have an equivalent here, by the names that the cloud gives them."""
+    access.require(scope, "environments/read")
+    return image_map(scope.studio).all_curated()
+
+
 def build_of(scope: Scope, environment: Asset) -> Build | None:
     """The newest build of this definition, on whatever engine."""
     access.require(scope, "environments/read")
@@ -104,20 +133,162 @@ def build_log(scope: Scope, build: Build) -> Path:
     return scope.studio.folders.build_log(build.workspace_id, build.id)
 
 
-def rebuild(scope: Scope, name: str, version: str) -> Build:
-    """Asks the worker to build it again."""
+def build(scope: Scope, name: str, version: str | None = None) -> Build:
+    """Asks the worker to make it ready, anew if it was built before.
+
+    Raises Conflict while it is being built, and where no worker has said yet which engine there is.
+    """
     access.require(scope, "environments/build/action")
     environment = get(scope, name, version)
-    build = build_of(scope, environment)
-    if build is None:
-        raise Conflict(f"Environment '{name}:{version}' was not built yet.", hint="A job that uses it builds it.")
-    if build.status in {"Queued", "Running"}:
-        raise Conflict(f"Environment '{name}:{version}' is being built.")
-    build.status, build.error, build.attempt = "Queued", "", 0
-    build.wish = {**build.wish, "anew": True}
-    scope.session.add(build)
-    emit(scope, "environment", name, f"A rebuild of '{name}:{version}' was requested")
-    return build
+    engine, found = scope.session.get(Fact, "engine"), build_of(scope, environment)
+    kind = str(engine.value["kind"]) if engine and engine.value.get("kind") else found.engine if found else ""
+    if not kind:
+        raise Conflict("No worker has said yet what it builds with.", hint="Start the studio with 'atelier up'.")
+    if found is None or found.engine != kind:
+        found = _build_on(scope, environment, kind)
+    if found.status in WAITING:
+        raise Conflict(
+            f"Environment '{assets.named(environment)}' is being built.", hint="Cancel that build to start another."
+        )
+    anew = {"anew": True} if found.status != "NotBuilt" else {}
+    found.status, found.error, found.attempt, found.not_before, found.desired = "Queued", "", 0, None, "build"
+    found.wish = {**found.wish, "environment_id": environment.id, **anew}
+    scope.session.add(found)
+    scope.session.flush()
+    emit(scope, "environment", environment.name, f"A build of '{assets.named(environment)}' was requested")
+    return found
+
+
+def cancel_build(scope: Scope, name: str, version: str | None = None) -> Build:
+    """Asks the worker to give up a build that waits or runs; jobs that wait for it fail and say so."""
+    access.require(scope, "environments/build/action")
+    environment = get(scope, name, version)
+    found = build_of(scope, environment)
+    if found is None or found.status not in WAITING:
+        raise Conflict(f"Environment '{assets.named(environment)}' is not being built.")
+    found.desired, found.wish = "cancel", {**found.wish, "canceled_by": scope.principal.name}
+    scope.session.add(found)
+    emit(scope, "environment", environment.name, f"The build of '{assets.named(environment)}' was canceled")
+    return found
+
+
+def diagnosis(scope: Scope, build: Build) -> Diagnosis | None:
+    """Why it failed: the line of its log, the cause and what to try; None for one that did not."""
+    access.require(scope, "environments/read")
+    if build.status != "Failed":
+        return None
+    path = build_log(scope, build)
+    text = ""
+    if path.is_file() and path.stat().st_size <= READ_LIMIT:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    said = diagnose(text or build.error)
+    return said if said.code != "Unknown" or text else diagnose(build.error)
+
+
+def installed(scope: Scope, environment: Asset) -> list[str]:
+    """What pip finds in its image, as it was last built: `name==version`, one a line."""
+    access.require(scope, "environments/read")
+    found = build_of(scope, environment)
+    return list(found.packages) if found else []
+
+
+def lock_of_job(scope: Scope, job: str) -> list[str]:
+    """What was installed in the very image that a job ran on, also when it was built anew since.
+
+    Raises NotFound for a job that has not started yet, and for an image that nobody could look into.
+    """
+    access.require(scope, "jobs/read")
+    row = scope.session.exec(
+        select(Job).where(Job.workspace_id == scope.workspace_id, Job.name == job, col(Job.deleted_at).is_(None))
+    ).one_or_none()
+    if row is None:
+        raise NotFound(f"Job '{job[:80]}' was not found.")
+    digest = str(row.resolved.get("digest") or "")
+    path = lock_file(scope.studio, scope.workspace_id, digest) if digest else None
+    if path is None or not path.is_file():
+        raise NotFound(
+            f"It is not known what was installed for job '{job}'.", hint="It is read once the image is there."
+        )
+    return path.read_text(encoding="utf-8").splitlines()
+
+
+def jobs_of(scope: Scope, environment: Asset, *, limit: int = 50) -> list[Job]:
+    """Those that ran in this version, the newest first."""
+    access.require(scope, "jobs/read")
+    return list(
+        scope.session.exec(
+            select(Job)
+            .where(
+                Job.workspace_id == scope.workspace_id,
+                Job.environment_id == environment.id,
+                col(Job.deleted_at).is_(None),
+            )
+            .order_by(col(Job.created_at).desc())
+            .limit(limit)
+        )
+    )
+
+
+def context_files(scope: Scope, environment: Asset) -> list[ContextFile]:
+    """What is in its build context, by path; empty where there is none."""
+    access.require(scope, "environments/read")
+    if environment.snapshot_id is None:
+        return []
+    root = scope.studio.folders.snapshot(environment.workspace_id, environment.snapshot_id)
+    found = (path for path in root.rglob("*") if path.is_file() and not path.is_symlink())
+    return sorted(ContextFile(path.relative_to(root).as_posix(), path.stat().st_size) for path in found)
+
+
+def context_file(scope: Scope, environment: Asset, path: str) -> bytes:
+    """One of them, its first mebibyte. Raises NotFound."""
+    access.require(scope, "environments/read")
+    if environment.snapshot_id is None:
+        raise NotFound(f"Environment '{assets.named(environment)}' has no build context.")
+    root = scope.studio.folders.snapshot(environment.workspace_id, environment.snapshot_id)
+    with files.open_inside(root, path) as file:
+        return file.read(DOCKERFILE_LIMIT)
+
+
+def disk(scope: Scope) -> list[Kept]:
+    """The images that were built for this workspace, the largest first, and why each must stay."""
+    access.require(scope, "environments/read")
+    rows = scope.session.exec(
+        select(Build).where(Build.workspace_id == scope.workspace_id, Build.status == "Succeeded", Build.size > 0)
+    ).all()
+    images = [row.image for row in rows]
+    twins = select(Build.id, Build.image, Build.workspace_id).where(col(Build.image).in_(images))
+    same = scope.session.exec(twins).all()
+    live = set(
+        scope.session.exec(
+            select(Job.build_id).where(
+                col(Job.build_id).in_([id_ for id_, _, _ in same]), col(Job.collected_at).is_(None)
+            )
+        )
+    )
+    working = {image for id_, image, _ in same if id_ in live}
+    elsewhere = {image for _, image, workspace in same if workspace != scope.workspace_id}
+    versions_ = _versions_by_hash(scope, [row.hash for row in rows])
+    kept = [_kept(row, versions_.get(row.hash, []), row.image in working, row.image in elsewhere) for row in rows]
+    return sorted(kept, key=lambda each: -each.size)
+
+
+def prune(scope: Scope, *, versions_too: bool = False, dry_run: bool = True) -> list[Kept]:
+    """Asks the worker to remove images that nothing needs; answers which, with the bytes that come free.
+
+    What a live job or another workspace uses always stays; with `versions_too` those of versions that are
+    not archived go as well: they are built again when needed.
+    """
+    access.require(scope, "environments/build/action")
+    going = [each for each in disk(scope) if each.holder in {"", *(["version"] if versions_too else [])}]
+    if dry_run or not going:
+        return going
+    for each in going:
+        row = scope.session.get(Build, each.build_id)
+        if row is not None:
+            row.desired = "discard"
+            scope.session.add(row)
+    emit(scope, "environment", "images", f"{len(going)} images were given up to make room")
+    return going
 
 
 def wish(studio: Studio, environment: Asset, *, anew: bool = False) -> BuildWish:
@@ -146,6 +317,7 @@ def wish(studio: Studio, environment: Asset, *, anew: bool = False) -> BuildWish
         workspace=environment.workspace_id,
         froms=froms,
         anew=anew,
+        notes=tuple(requirements.notes) if requirements else (),
     )
 
 
@@ -155,6 +327,21 @@ def image_map(studio: Studio) -> Maps:
     return Maps.load(path.read_text(encoding="utf-8") if path.is_file() else None)
 
 
+def lock_file(studio: Studio, workspace_id: str, digest: str) -> Path:
+    """Where it is written what is installed in the image of a digest: the digest is what refers to it."""
+    name = digest.rpartition(":")[2]
+    if not name.isalnum():
+        raise NotFound("This image has no digest.")
+    return studio.folders.workspace(workspace_id) / "locks" / f"{name}.txt"
+
+
+def write_lock(studio: Studio, workspace_id: str, digest: str, packages: Sequence[str]) -> None:
+    """Once for an image: what is in it never changes."""
+    path = lock_file(studio, workspace_id, digest)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{line}\n" for line in packages), encoding="utf-8")
+
+
 def as_json(row: Asset, build: Build | None = None) -> dict[str, object]:
     """As the cloud's CLI prints one, with the state of its build."""
     definition = {key: value for key, value in row.spec.items() if key != "hash"}
@@ -162,8 +349,55 @@ def as_json(row: Asset, build: Build | None = None) -> dict[str, object]:
         row,
         **definition,
         build_status=build.status if build else "NotBuilt",
+        build_error=build.error if build else "",
+        image_reference=build.image if build else "",
+        image_size=build.size if build else 0,
         digest=build.digest if build else "",
+        packages=build.packages if build else [],
     )
+
+
+def _build_on(scope: Scope, environment: Asset, engine: str) -> Build:
+    """The row of this definition on an engine, as if it had not been built when there is none."""
+    found = scope.session.exec(
+        select(Build).where(
+            Build.workspace_id == environment.workspace_id, Build.engine == engine, Build.hash == environment.hash
+        )
+    ).one_or_none()
+    return found or Build(
+        workspace_id=environment.workspace_id, engine=engine, hash=environment.hash, status="NotBuilt"
+    )
+
+
+def _versions_by_hash(scope: Scope, hashes: Sequence[str]) -> dict[str, list[Asset]]:
+    rows = scope.session.exec(
+        select(Asset)
+        .where(
+            Asset.workspace_id == scope.workspace_id,
+            Asset.kind == AssetKind.environment,
+            col(Asset.hash).in_(hashes),
+            col(Asset.is_anonymous).is_(False),
+        )
+        .order_by(Asset.name, col(Asset.created_at))
+    )
+    found: dict[str, list[Asset]] = {}
+    for row in rows:
+        found.setdefault(row.hash, []).append(row)
+    return found
+
+
+def _kept(row: Build, versions: Sequence[Asset], is_live: bool, is_elsewhere: bool) -> Kept:
+    names = tuple(assets.named(each) for each in versions)
+    current = [assets.named(each) for each in versions if each.archived_at is None]
+    if is_live:
+        holder, why = "job", "a job that is not over runs on it"
+    elif is_elsewhere:
+        holder, why = "workspace", "another workspace uses it"
+    elif current:
+        holder, why = "version", f"'{current[0]}' is not archived"
+    else:
+        holder, why = "", ""
+    return Kept(row.id, row.image, row.size, names, holder, why)
 
 
 def _froms(context: Path, dockerfile: str, maps: Maps) -> dict[str, str]:

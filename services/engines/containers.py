@@ -147,7 +147,7 @@ class BuildWish:
     `base` was already rewritten by the image map; `froms` says what to use for each image that a context's
     Dockerfile names. `conda` is the conda file's text: used as it is where the base image has conda, else
     `requirements` (its translation to pip) counts. `python` is the wished major.minor. `anew` builds although
-    the image is there.
+    the image is there. `notes` are said at the head of the log.
     """
 
     hash: str
@@ -161,6 +161,7 @@ class BuildWish:
     workspace: str = ""
     froms: Mapping[str, str] = field(default_factory=dict)
     anew: bool = False
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

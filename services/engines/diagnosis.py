@@ -177,9 +177,12 @@ _RULES = tuple(
         ),
         (
             "NoPython",
-            r"No Python was found|No interpreter found|python3?: (?:command )?not found|No system Python",
-            "There is no Python in the image or on this host",
-            "Choose an image with Python, or run 'atelier environment bootstrap'.",
+            (
+                r"No Python was found|Python [\d.]+ was not found on this host|No interpreter found|No system Python"
+                r"|python3?: (?:command )?not found"
+            ),
+            "The Python that is wished for is not there",
+            "Name one that is there, or choose an image with Python.",
         ),
         (
             "Dockerfile",

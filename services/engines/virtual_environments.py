@@ -17,7 +17,7 @@ from services.engines import pip_settings
 from services.engines.bases import REPOSITORY
 from services.engines.containers import BuildCanceled, BuildFailed, BuildWish, Image, ImageNotFound
 from services.engines.diagnosis import diagnose
-from services.engines.interpreters import Interpreter, choose, interpreters
+from services.engines.interpreters import Interpreter, choose, interpreters, left_out
 
 BUILD_SECONDS = 3600
 
@@ -33,9 +33,10 @@ class VirtualEnvironments:
         self._abandoned: set[str] = set()
 
     def image(self, wish: BuildWish) -> Image | None:
-        if not self._is_possible(wish):
-            return None
-        return self._found(self._place(wish, self._interpreter(wish)[0]))
+        if self._is_possible(wish):
+            with suppress(BuildFailed):  # a Python that is not here is told of by the build
+                return self._found(self._place(wish, self._interpreter(wish)[0]))
+        return None
 
     def build(self, wish: BuildWish, log: Path) -> Image:
         """Raises ImageNotFound for what only an engine of containers can run."""
@@ -87,8 +88,9 @@ class VirtualEnvironments:
         requirements.write_text("\n".join([*wish.pip_options, *wish.requirements]) + "\n", encoding="utf-8")
         uv_ = uv.find_uv_bin()
         python = str(interpreter.prefix / "bin" / f"python{interpreter.version}")
+        notes = [note, *wish.notes, *left_out(wish.requirements, interpreter.version)]
         with log.open("a", encoding="utf-8") as said:
-            said.write(f"{note}\n" if note else "")
+            said.write("".join(f"{each}\n" for each in notes if each))
             before = said.tell()
         self._ran(wish, [uv_, "venv", "--no-project", "--seed", "--python", python, str(place)], log, before)
         if wish.requirements:

@@ -68,7 +68,8 @@ class CondaFile(Spec):
 
 @dataclass(frozen=True)
 class Requirements:
-    """What pip installs in place of conda. `python` is major.minor, with `-nearest` where it is a range; `notes` say what was changed."""
+    """What pip installs in place of conda. `python` is major.minor, with `-nearest` where it is a range; `notes` say
+    what was changed."""
 
     python: str | None = None
     packages: list[str] = field(default_factory=list)

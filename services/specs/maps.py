@@ -28,10 +28,29 @@ class Rule(Spec):
 
 
 class CuratedRule(Spec):
-    """`match` is a pattern on the name; `use` a file of the curated folder or an image."""
+    """`match` is a pattern on the name; `use` a file of the curated folder or an image. `names` are those that
+    the cloud has, where the pattern stands for more than one."""
 
     match: str
     use: str
+    names: list[str] = []
+
+
+@dataclass(frozen=True)
+class Curated:
+    """One of the cloud's curated environments and its equivalent here; `is_shipped`: not the user's own rule."""
+
+    name: str
+    definition: Environment
+    is_shipped: bool
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """As YAML in the wild names it."""
+        return (
+            f"azureml:AzureML-{self.name}@latest",
+            f"azureml://registries/azureml/environments/{self.name}/labels/latest",
+        )
 
 
 class Rules(Spec):
@@ -86,6 +105,17 @@ class Maps:
                 if fnmatchcase(folded, rule.match.casefold().removeprefix("azureml-")):
                     return _definition(rule.use)
         return None
+
+    def all_curated(self) -> list[Curated]:
+        """Every known name, once, by name; a user's pattern stands for itself."""
+        found: dict[str, Curated] = {}
+        for rules in self.rules:
+            for rule in rules.environments:
+                is_shipped = rules is self.rules[-1]
+                for name in rule.names or ([] if is_shipped and "*" in rule.match else [rule.match]):
+                    short = name.removeprefix("AzureML-")
+                    found.setdefault(short.casefold(), Curated(short, _definition(rule.use), is_shipped))
+        return sorted(found.values(), key=lambda each: each.name)
 
 
 def _plain(reference: str) -> str:

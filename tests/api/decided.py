@@ -10,8 +10,39 @@ JOB = "/api/v1/workspaces/{ws}/jobs/{name}"
 UPLOADS = "/api/v1/workspaces/{ws}/uploads"
 ENVIRONMENT = "/api/v1/workspaces/{ws}/environments/{name}"
 VERSION = ENVIRONMENT + "/versions/{version}"
+DATA = "/api/v1/workspaces/{ws}/data"
+DATA_VERSION = DATA + "/{name}/versions/{version}"
+DATASTORE = "/api/v1/workspaces/{ws}/datastores/{name}"
 ANNOUNCEMENT = {"kind": "code", "entries": [announced("main.py")]}
 ENVIRONMENT_BODY = {"spec": {"name": "env", "image": "debian:12"}}
+
+
+def asset_reads(noun: str) -> dict[str, str]:
+    """What `app.api.assets.shared` opens to everybody with a role."""
+    here = f"/api/v1/workspaces/{{ws}}/{noun}"
+    one = f"{here}/{{name}}"
+    version = f"{one}/versions/{{version}}"
+    return dict.fromkeys(
+        (f"GET {here}", f"GET {one}/versions", f"GET {version}", f"GET {version}/uses", f"GET {one}/labels/{{label}}"),
+        "",
+    )
+
+
+def asset_writes(noun: str) -> dict[str, Any]:
+    """The same that Readers are refused; what takes something away comes last."""
+    one = f"/api/v1/workspaces/{{ws}}/{noun}/{{name}}"
+    version = f"{one}/versions/{{version}}"
+    return {
+        f"PATCH {version}": {"description": "x"},
+        f"POST {one}/archive": None,
+        f"POST {one}/restore": None,
+        f"POST {version}/archive": None,
+        f"POST {version}/restore": None,
+        f"PUT {one}/labels/{{label}}": {"version": "1"},
+        f"DELETE {one}/labels/{{label}}": None,
+        f"DELETE {version}": None,
+    }
+
 
 # Nobody need be signed in.
 OPEN = {
@@ -37,10 +68,29 @@ READS = {
     f"GET {JOB}/outputs/{{output}}/files": "",
     f"GET {JOB}/outputs/{{output}}/files/{{path:path}}": "",
     f"POST {JOB}/links": "",
-    "GET /api/v1/workspaces/{ws}/environments": "",
-    f"GET {ENVIRONMENT}/versions": "",
-    f"GET {VERSION}": "",
+    **asset_reads("data"),
+    f"GET {DATA_VERSION}/files": "",
+    f"GET {DATA_VERSION}/files/{{path:path}}": "",
+    f"POST {DATA_VERSION}/links": "",
+    f"GET {DATA_VERSION}/preview": "",
+    f"GET {DATA_VERSION}/profile": "",
+    f"POST {DATA_VERSION}/profile": "",
+    f"GET {DATA_VERSION}/diff": "with=1",
+    f"POST {DATA_VERSION}/diff": "with=1",
+    **asset_reads("environments"),
     f"GET {VERSION}/build-log": "",
+    f"GET {VERSION}/diagnosis": "",
+    f"GET {VERSION}/packages": "",
+    f"GET {VERSION}/context": "",
+    f"GET {VERSION}/context/{{path:path}}": "",
+    "GET /api/v1/workspaces/{ws}/environments/curated": "",
+    "GET /api/v1/workspaces/{ws}/environments/disk": "",
+    "GET /api/v1/workspaces/{ws}/environments/jobs/{job}/packages": "",
+    "GET /api/v1/workspaces/{ws}/datastores": "",
+    f"GET {DATASTORE}": "",
+    f"GET {DATASTORE}/uses": "",
+    f"GET {DATASTORE}/files": "",
+    f"GET {DATASTORE}/files/{{path:path}}": "",
     "GET /api/v1/workspaces/{ws}/experiments": "",
     "GET /api/v1/workspaces/{ws}/experiments/{name}": "",
     "GET /api/v1/workspaces/{ws}/experiments/{name}/runs": "",
@@ -62,9 +112,18 @@ WRITES: dict[str, Any] = {
     f"PUT {UPLOADS}/{{upload}}/content": None,
     f"POST {UPLOADS}/{{upload}}/seal": None,
     "POST /api/v1/workspaces/{ws}/environments": ENVIRONMENT_BODY,
-    f"POST {VERSION}/archive": None,
-    f"POST {VERSION}/restore": None,
     f"POST {VERSION}/build": None,
+    **asset_writes("environments"),
+    f"POST {DATA}": {"spec": {"name": "new", "path": "https://example.com/x"}},
+    **asset_writes("data"),
+    f"POST {VERSION}/build/cancel": None,
+    "POST /api/v1/workspaces/{ws}/environments/prune": {"dry_run": True},
+    "POST /api/v1/workspaces/{ws}/datastores": {"spec": {"name": "d", "type": "gcs", "bucket": "b"}},
+    f"PATCH {DATASTORE}": {"description": "x"},
+    f"DELETE {DATASTORE}": None,
+    f"PUT {DATASTORE}/authentication": {"credentials": None},
+    f"POST {DATASTORE}/test": None,
+    f"POST {DATASTORE}/default": None,
 }
 # Of a workspace, by a browser's cookie.
 BROWSER_READS = {
@@ -72,7 +131,9 @@ BROWSER_READS = {
     "GET /files/artifact/{ws}/{job}": "path=user_logs/std_log.txt",
     "GET /files/output/{ws}/{job}": "name=model&path=a.txt",
     "GET /files/code/{ws}/{job}": "path=main.py",
+    "GET /files/datastore/{ws}/{name}": "path=a.txt",
     "GET /files/archive/{ws}/{job}": "",
+    "GET /files/data/{ws}/{name}": "path=a.csv",
 }
 BROWSER_WRITES: dict[str, Any] = {
     "POST /files/uploads/{ws}": ANNOUNCEMENT,
@@ -137,12 +198,24 @@ DECIDED = (
 
 def address(template: str) -> str:
     """With what exists on the stage in the places of the parameters."""
-    values = {"ws": "lab", "name": "j1", "job": "j1", "version": "1", "upload": "ab" * 32, "output": "model"}
+    values = {
+        "ws": "lab",
+        "name": "j1",
+        "job": "j1",
+        "version": "1",
+        "upload": "ab" * 32,
+        "output": "model",
+        "label": "x",
+    }
     values |= {"path:path": "user_logs/std_log.txt", "file_id:path": "x", "session_id": "x"}
     values |= {"run": "ab" * 16, "experiment": "7"}
     for name, value in values.items():
         template = template.replace("{" + name + "}", value)
-    return template.replace("{file_id}", "x").replace("/experiments/j1", "/experiments/Default")
+    return (
+        template.replace("{file_id}", "x")
+        .replace("/experiments/j1", "/experiments/Default")
+        .replace("/datastores/j1", "/datastores/workspaceblobstore")
+    )
 
 
 def asked(client: httpx.Client, door: str, body: Any = None, query: str = "") -> httpx.Response:

@@ -14,7 +14,7 @@ from services.core.errors import Invalid
 from services.engines import bases, dockerfiles
 from services.engines.containers import BuildCanceled, BuildFailed, BuildWish, Container, Image
 from services.engines.docker import DockerEngine
-from services.engines.interpreters import choose, interpreters
+from services.engines.interpreters import Interpreter, choose, interpreters, left_out
 from services.specs.environments import Environment
 from tests.conftest import Stage
 
@@ -79,7 +79,7 @@ class TestBases:
     def test_nothing_private_of_the_host_is_in_it(self, tmp_path: Path) -> None:
         if not HERE:
             pytest.skip("no interpreter to make an image from")
-        bases.write(choose("3.11", interpreters())[0], tmp_path / "base.tar")
+        bases.write(choose("3.11-nearest", interpreters())[0], tmp_path / "base.tar")
         with tarfile.open(tmp_path / "base.tar") as tar:
             members = tar.getmembers()
         names = {member.name for member in members}
@@ -88,13 +88,38 @@ class TestBases:
         assert not [member.name for member in members if member.mode & 0o6000 and member.isfile()]
         assert len(names) == len(members), "no name is there twice"
 
-    def test_the_nearest_interpreter_is_taken_and_said(self) -> None:
-        there = interpreters()
-        if not there:
-            pytest.skip("no interpreter here")
-        one, note = choose("3.99", there)
+    def test_a_python_that_is_not_here_is_refused_naming_those_that_are(self) -> None:
+        there = [Interpreter("3.9", Path("/a")), Interpreter("3.11", Path("/b"))]
+        assert choose("3.9.18", there) == (there[0], "")
+        with pytest.raises(BuildFailed, match=r"3\.8 was not found on this host.*There are 3\.9, 3\.11"):
+            choose("3.8", there)
+        with pytest.raises(BuildFailed, match=r"'slim'.*there are 3\.9, 3\.11"):
+            choose("slim", there)
+
+    def test_the_nearest_interpreter_is_taken_and_said_where_any_will_do(self) -> None:
+        there = [Interpreter("3.9", Path("/a")), Interpreter("3.11", Path("/b")), Interpreter("3.13", Path("/c"))]
+        assert choose("3.10-nearest", there)[0] == there[1]
+        one, note = choose("3.99-nearest", there)
         assert one == there[-1]
-        assert "3.99 is not on this host" in note
+        assert "3.99 is not on this host (there are 3.9, 3.11, 3.13); using 3.13" in note
+
+    def test_a_base_may_be_named_with_its_key(self) -> None:
+        assert choose("3.11-aee591b082ff78e8", [Interpreter("3.11", Path("/a"))])[1] == ""
+
+    def test_what_is_for_other_pythons_is_said(self) -> None:
+        wanted = ['pandas~=1.5.3; python_version < "3.12"', 'pandas; python_version >= "3.12"', "numpy"]
+        assert left_out(wanted, "3.12") == ['Not for Python 3.12, left out: pandas~=1.5.3; python_version < "3.12"']
+        assert left_out(wanted, "3.10") == ['Not for Python 3.10, left out: pandas; python_version >= "3.12"']
+
+    @pytest.mark.docker
+    def test_a_build_on_a_python_that_is_not_here_says_so(self, docker_engine: DockerEngine, tmp_path: Path) -> None:
+        for wish in (
+            BuildWish(hash="6" * 64, base="atelier/python:3.6"),
+            BuildWish("7" * 64, BASE, ("six",), (), "3.6"),
+        ):
+            assert docker_engine.image(wish) is None
+            with pytest.raises(BuildFailed, match=r"Python 3\.6 was not found"):
+                docker_engine.build(wish, tmp_path / "log")
 
 
 @pytest.mark.docker
@@ -278,7 +303,7 @@ class TestWishes:
     def test_a_conda_file_is_told_to_pip(self, lite: Stage) -> None:
         conda = {"dependencies": ["python=3.10", "numpy=1.26", "pip", {"pip": ["mlflow>=2", "--pre"]}]}
         wish = self.wish(lite, Environment(name="a", image="mcr.microsoft.com/azureml/x:1", conda_file=conda))
-        assert (wish.base, wish.python) == ("atelier/python:3.10", "3.10")
+        assert (wish.base, wish.python) == ("atelier/python:3.10-nearest", "3.10")
         assert wish.requirements == ("numpy==1.26.*", "mlflow>=2")
         assert wish.pip_options == ("--pre",)
         assert "numpy=1.26" in (wish.conda or "")
@@ -286,7 +311,7 @@ class TestWishes:
     def test_the_images_of_a_context_pass_the_image_map(self, lite: Stage) -> None:
         spec = Environment.model_validate({"name": "b", "build": {"path": ".", "dockerfile_path": "d/Dockerfile"}})
         wish = self.wish(lite, spec, {"d/Dockerfile": "FROM mcr.microsoft.com/azureml/x:1\nFROM own:1\n"})
-        assert dict(wish.froms) == {"mcr.microsoft.com/azureml/x:1": "atelier/python:3.10", "own:1": "own:1"}
+        assert dict(wish.froms) == {"mcr.microsoft.com/azureml/x:1": "atelier/python:3.10-nearest", "own:1": "own:1"}
 
     @pytest.mark.parametrize("path", ["Dockerfile", "../../../../../master.key", "/etc/passwd", "d"])
     def test_a_dockerfile_is_read_inside_of_its_context_only(self, lite: Stage, path: str) -> None:

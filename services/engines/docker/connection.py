@@ -51,7 +51,7 @@ class Interruptible(APIClient):
         answer = self._answer
         if answer is not None:
             with suppress(errors.DockerException, AttributeError, *SILENT):  # it has just ended by itself
-                CancellableStream(None, answer).close()
+                CancellableStream(iter(()), answer).close()
 
 
 def listening(host: str | None = None, *, seconds: int) -> APIClient:

@@ -26,7 +26,7 @@ from services.engines.diagnosis import diagnose
 from services.engines.docker import contexts
 from services.engines.docker.connection import explained, translated
 from services.engines.files import remove_tree
-from services.engines.interpreters import choose, interpreters
+from services.engines.interpreters import choose, interpreters, left_out
 
 BUILD_SH = Path(__file__).parents[2] / "runtime" / "build.sh"
 # Lines of ours stand above the person's: the number would be wrong.
@@ -53,9 +53,13 @@ class Images:
 
     def image(self, wish: BuildWish) -> Image | None:
         """The ready image of a wish."""
-        if _is_plain(wish):
-            return self._found(_base_tag(_version(wish.base, wish.python)) if _is_ours(wish.base) else wish.base)
-        return self._found(self._tag(wish.hash))
+        if not _is_plain(wish):
+            return self._found(self._tag(wish.hash))
+        if not _is_ours(wish.base):
+            return self._found(wish.base)
+        with suppress(BuildFailed):  # a Python that is not here is told of by the build
+            return self._found(_base_tag(_version(wish.base, wish.python)))
+        return None
 
     def build(self, wish: BuildWish, log: Path) -> Image:
         """Makes it ready, appending to `log`; two at once of the same wish wait for each other."""
@@ -67,6 +71,8 @@ class Images:
             if wish.context is not None:
                 return self._from_context(wish, log, say)
             base = self._based(wish.base, wish.python, say)
+            for note in (*wish.notes, *(_left_out(wish, base) if _is_ours(wish.base) else ())):
+                say(note)
             return base if _is_plain(wish) else self._with_packages(wish, base, log)
 
     def bootstrap(self, say: Callable[[str], None] = lambda line: None) -> list[Image]:
@@ -341,6 +347,10 @@ def _base_tag(version: str) -> str:
 def _version(reference: str, python: str | None) -> str:
     """The Python that a wish names, else the one of `atelier/python:X.Y`."""
     return python or reference.rpartition(":")[2]
+
+
+def _left_out(wish: BuildWish, base: Image) -> list[str]:
+    return left_out(wish.requirements, base.reference.rpartition(":")[2].partition("-")[0])
 
 
 def _is_plain(wish: BuildWish) -> bool:
