@@ -10,7 +10,7 @@ from app import links, receiving, streams
 from app.api.bodies import body
 from app.api.caller import Asking
 from app.api.uploads import Announcement, shown
-from services import artifacts, logs, uploads
+from services import artifacts, assets, data, logs, uploads
 
 router = APIRouter(prefix="/files", include_in_schema=False)
 Range = Annotated[str | None, Header()]
@@ -50,6 +50,14 @@ def code(asking: Asking, ws: str, job: str, path: str, range: Range = None) -> R
     return streams.file(opened, size, path, range)
 
 
+@router.get("/data/{ws}/{name}")
+def data_file(asking: Asking, ws: str, name: str, path: str, version: str = "", range: Range = None) -> Response:
+    with asking.scope(ws) as scope:
+        found = data.contents(scope, data.get(scope, name, version or None))
+    opened, size = found.opened(path)
+    return streams.file(opened, size, path, range)
+
+
 @router.get("/archive/{ws}/{job}")
 def archive(asking: Asking, ws: str, job: str) -> Response:
     return streams.archive(asking.studio, asking.principal, ws, job)
@@ -61,7 +69,11 @@ def signed(request: Request, range: Range = None) -> Response:
     studio = request.app.state.studio
     principal = links.checked(studio, fields)
     with studio.scope(principal, fields["ws"]) as scope:
-        opened, size = artifacts.opened(scope, fields["job"], fields["path"])
+        if "asset" not in fields:
+            opened, size = artifacts.opened(scope, fields["job"], fields["path"])
+            return streams.file(opened, size, fields["path"], range)
+        found = data.contents(scope, assets.get_by_id(scope, fields["asset"]))
+    opened, size = found.opened(fields["path"])
     return streams.file(opened, size, fields["path"], range)
 
 

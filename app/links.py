@@ -18,17 +18,21 @@ ADDRESS = "/files/signed"
 SECONDS = 600
 
 
-def signed(studio: Studio, principal: Principal, workspace: str, job: str, path: str) -> tuple[str, str]:
-    """The address, and until when it works."""
+def signed(
+    studio: Studio, principal: Principal, workspace: str, job: str, path: str, *, asset: str = ""
+) -> tuple[str, str]:
+    """The address, and until when it works; the file is of a job, or of the asset with that id."""
     expires = int(time.time()) + SECONDS
-    fields = {"ws": workspace, "job": job, "path": path, "user": principal.id, "expires": str(expires)}
+    fields = {"ws": workspace, "path": path, "user": principal.id, "expires": str(expires)}
+    fields |= {"asset": asset} if asset else {"job": job}
     until = iso(datetime.fromtimestamp(expires, UTC)) or ""
     return f"{ADDRESS}?{urlencode({**fields, 'signature': _signature(studio, fields)})}", until
 
 
 def checked(studio: Studio, fields: Mapping[str, str]) -> Principal:
     """Whose link this is. Raises Denied when it is not ours, was changed or is too old."""
-    said = {name: fields.get(name, "") for name in ("ws", "job", "path", "user", "expires")}
+    of = "asset" if "asset" in fields else "job"
+    said = {name: fields.get(name, "") for name in ("ws", of, "path", "user", "expires")}
     if not hmac.compare_digest(_signature(studio, said), fields.get("signature", "")):
         raise Denied("This link is not valid.")
     if not said["expires"].isdecimal() or int(said["expires"]) < time.time():

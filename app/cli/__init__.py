@@ -18,7 +18,7 @@ INTERRUPTED = 130
 
 def tree() -> TyperGroup:
     """The whole tree. Nouns are imported here, their slow parts when a command runs."""
-    from app.cli import config, environments, jobs, keys, studio, workspaces
+    from app.cli import config, data, environments, jobs, keys, studio, workspaces
 
     app = typer.Typer(
         name="atelier",
@@ -42,6 +42,7 @@ def tree() -> TyperGroup:
     for noun, part in (
         ("workspace", workspaces),
         ("job", jobs),
+        ("data", data),
         ("environment", environments),
         ("keys", keys),
         ("config", config),

@@ -23,9 +23,12 @@ from app.auth import COOKIE
 from app.gate import Gate
 from app.server import application
 from app.ui import mount
-from services import jobs, sessions
-from services.core.states import JobStatus
+from services import assets, data, environments, jobs, sessions, uploads
+from services.core.states import AssetKind, JobStatus
 from services.core.times import now
+from services.specs.code import Entry
+from services.specs.data import DataAsset
+from services.specs.environments import Environment
 from services.specs.jobs import CommandJob
 from services.store.rows import Job, Principal, RoleAssignment, Session, Token
 from tests.conftest import Stage, free_port, make_stage
@@ -103,6 +106,21 @@ class House:
             scope.session.add(job)
         self.write(job, LOG, log)
         return job
+
+    def assets(self, workspace: str = "lab") -> None:
+        """Version 1 of `j1` with the label `x`: an environment, and data that holds what a job's run would."""
+        with self.stage.scope(workspace=workspace) as scope:
+            definition = {"name": "j1", "image": "debian:12"}
+            environments.create(scope, Environment.model_validate(definition))
+            upload = uploads.begin(scope, "data", [Entry(LOG, 4, hashlib.sha256(b"one\n").hexdigest())]).id
+            landing = uploads.landing(scope, upload, LOG)
+            with landing.open() as target:
+                target.write(b"one\n")
+            landing.finish()
+            uploads.seal(scope, upload)
+            data.create(scope, DataAsset.model_validate({"name": "j1", "path": "./x"}), upload=upload)
+            for kind in (AssetKind.environment, AssetKind.data):
+                assets.set_label(scope, assets.get(scope, kind, "j1", "1"), "x")
 
     def write(self, job: Job, path: str, content: bytes) -> Path:
         """A file of the run."""
@@ -233,6 +251,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 @pytest.fixture(scope="module")
 def lab(full: House) -> House:
-    """With a job in it."""
+    """With a job and assets in it."""
     full.job("j1")
+    full.assets()
     return full

@@ -208,7 +208,7 @@ def address(template: str) -> str:
         "label": "x",
     }
     values |= {"path:path": "user_logs/std_log.txt", "file_id:path": "x", "session_id": "x"}
-    values |= {"run": "ab" * 16, "experiment": "7"}
+    values |= {"run": "ab" * 16, "experiment": "7", "label": "x"}
     for name, value in values.items():
         template = template.replace("{" + name + "}", value)
     return (

@@ -10,10 +10,32 @@ from services.specs.jobs import CommandJob
 from services.specs.workspaces import Workspace
 from services.store.rows import RoleAssignment
 from tests.api.conftest import HELLO, House
-from tests.api.decided import ENVIRONMENT, JOB, READS, UPLOADS, VERSION, WRITES, asked
+from tests.api.decided import (
+    DATA,
+    DATA_VERSION,
+    JOB,
+    READS,
+    UPLOADS,
+    VERSION,
+    WRITES,
+    asked,
+    asset_reads,
+    asset_writes,
+)
 from tests.test_roles import WORKSPACE, may
 
 LAB = "/api/v1/workspaces/{ws}"
+
+
+def of_asset(noun: str, action: str) -> dict[str, str]:
+    """What all kinds of assets have in common; what takes one away comes last."""
+    writes = {
+        door: f"{action}/{'delete' if door.startswith('DELETE') and '/labels/' not in door else 'write'}"
+        for door in asset_writes(noun)
+    }
+    return {**dict.fromkeys(asset_reads(noun), f"{action}/read"), **writes}
+
+
 NEEDS = {
     f"PATCH {LAB}": "write",
     f"POST {LAB}/recover": "write",
@@ -26,8 +48,6 @@ NEEDS = {
     f"PUT {UPLOADS}/{{upload}}/content": "metadata/snapshots/write",
     f"POST {UPLOADS}/{{upload}}/seal": "metadata/snapshots/write",
     f"POST {LAB}/environments": "environments/write",
-    f"POST {VERSION}/archive": "environments/write",
-    f"POST {VERSION}/restore": "environments/write",
     f"POST {VERSION}/build": "environments/build/action",
     f"GET {LAB}/jobs": "jobs/read",
     f"GET {JOB}": "jobs/read",
@@ -40,14 +60,22 @@ NEEDS = {
     f"GET {JOB}/outputs/{{output}}/files": "jobs/read",
     f"GET {JOB}/outputs/{{output}}/files/{{path:path}}": "jobs/read",
     f"POST {JOB}/links": "jobs/read",
-    f"GET {LAB}/environments": "environments/read",
-    f"GET {ENVIRONMENT}/versions": "environments/read",
-    f"GET {VERSION}": "environments/read",
     f"GET {VERSION}/build-log": "environments/read",
     f"GET {LAB}/experiments": "experiments/read",
     f"GET {LAB}/experiments/{{name}}": "experiments/read",
     f"GET {LAB}/experiments/{{name}}/runs": "experiments/read",
     f"GET {LAB}/computes": "computes/read",
+    f"POST {DATA}": "datasets/versions/write",
+    f"GET {DATA_VERSION}/files": "datasets/versions/read",
+    f"GET {DATA_VERSION}/files/{{path:path}}": "datasets/versions/read",
+    f"POST {DATA_VERSION}/links": "datasets/versions/read",
+    f"GET {DATA_VERSION}/preview": "datasets/versions/read",
+    f"GET {DATA_VERSION}/profile": "datasets/versions/read",
+    f"POST {DATA_VERSION}/profile": "datasets/versions/read",
+    f"GET {DATA_VERSION}/diff": "datasets/versions/read",
+    f"POST {DATA_VERSION}/diff": "datasets/versions/read",
+    **of_asset("data", "datasets/versions"),
+    **of_asset("environments", "environments"),
     # Last, in this order: nothing is there after them.
     f"DELETE {JOB}": "jobs/delete",
     f"DELETE {LAB}": "delete",
@@ -70,6 +98,7 @@ def test_a_role_may_do_what_its_table_says(shared: House, role: str):
     with stage.scope(workspace=name) as scope:
         job = jobs.submit(scope, CommandJob.model_validate({**HELLO, "name": "j1"}))
         job.status, job.collected_at = JobStatus.Completed, now()
+    shared.assets(name)
     ben = shared.bearer("ben")
     for door in [*EVERY_MEMBER, *NEEDS]:
         allowed = door in EVERY_MEMBER or may([BUILT_IN[role]], WORKSPACE + NEEDS[door])
