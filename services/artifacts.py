@@ -3,15 +3,20 @@
 import os
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
 from services import access, datastores, jobs
 from services.core.errors import NotFound
+from services.core.paging import MOST
+from services.core.times import now
 from services.engines import files
 from services.engines.files import File
-from services.store.rows import Experiment, Job
-from services.studio import Scope, Studio
+from services.store.rows import Datastore, Experiment, Job
+from services.studio import Scope
+from services.studio import mlflow_workspace as mlflow_workspace
+from services.studio import run_root as run_root
 
 LIVE = ("user_logs", "system_logs", "outputs", "logs")
 
@@ -40,18 +45,25 @@ def opened(scope: Scope, name: str, path: str) -> tuple[BinaryIO, int]:
 def output(scope: Scope, name: str, output_name: str) -> list[File]:
     """Files of a named output; a single file is listed by its own name."""
     access.require(scope, "jobs/read")
-    root, single = _output(scope, jobs.get(scope, name), output_name)
-    found = _texts(files.walk(root))
+    store, path, is_file = _output(scope, jobs.get(scope, name), output_name)
+    if store.type != "folder":
+        return _in_store(scope, store, path, is_file=is_file)
+    folder, single = _within(scope, store, path, is_file=is_file)
+    found = _texts(files.walk(folder))
     return [file for file in found if file.path == single] if single else found
 
 
 def opened_output(scope: Scope, name: str, output_name: str, path: str) -> tuple[BinaryIO, int]:
     """One file of a named output, and its size."""
     access.require(scope, "jobs/read")
-    root, single = _output(scope, jobs.get(scope, name), output_name)
-    if single and path != single:
+    store, root, is_file = _output(scope, jobs.get(scope, name), output_name)
+    if is_file and path != root.rpartition("/")[2]:
         raise NotFound(f"Output '{output_name}' has no file '{path[:200]}'.")
-    return _opened(root, path)
+    if store.type != "folder":
+        inner = root if is_file else f"{root}/{datastores.confined(path)}".strip("/")
+        return datastores.file(datastores.opened(scope, store), inner)
+    folder, _ = _within(scope, store, root, is_file=is_file)
+    return _opened(folder, path)
 
 
 def snapshot(scope: Scope, name: str) -> list[File]:
@@ -79,17 +91,6 @@ def roots(scope: Scope, job: Job) -> list[Path]:
     if experiment is not None and experiment.mlflow_id and job.run_id:
         found.append(run_root(scope.studio, job.workspace_id, experiment.mlflow_id, job.run_id))
     return found
-
-
-def run_root(studio: Studio, workspace_id: str, experiment_id: str, run_id: str) -> Path:
-    """MLflow's artifact folder of a run: `artifacts/workspaces/<workspace>/<experiment>/<run>/artifacts`."""
-    name = mlflow_workspace(workspace_id)
-    return studio.folders.artifacts / "workspaces" / name / experiment_id / run_id / "artifacts"
-
-
-def mlflow_workspace(workspace_id: str) -> str:
-    """A studio workspace's name in MLflow; by id, because names can be given again after a purge."""
-    return f"ws-{workspace_id}"
 
 
 def _opened(root: Path, path: str) -> tuple[BinaryIO, int]:
@@ -122,14 +123,28 @@ def _allowed(scope: Scope, job: Job, root: Path, path: str) -> bool:
     return root != scope.studio.folders.run(job.id) or path.split("/", 1)[0] in LIVE
 
 
-def _output(scope: Scope, job: Job, output_name: str) -> tuple[Path, str]:
+def _output(scope: Scope, job: Job, output_name: str) -> tuple[Datastore, str, bool]:
+    """The datastore, the path there, and whether that is a single file."""
     declared = job.resolved.get("outputs", {}).get(output_name)
     if declared is None:
         known = ", ".join(job.resolved.get("outputs", {})) or "none"
         raise NotFound(f"Job '{job.name}' has no output '{output_name[:80]}'.", hint=f"Its outputs: {known}.")
     store, path = datastores.parse(declared["path"])
-    folder = datastores.folder(scope.studio, datastores.get(scope, store))
-    if declared.get("type") == "uri_file":
-        parent, _, name = path.rpartition("/")
-        return files.inside(folder, parent), name
-    return files.inside(folder, path), ""
+    return datastores.get(scope, store), path, declared.get("type") == "uri_file"
+
+
+def _within(scope: Scope, store: Datastore, path: str, *, is_file: bool) -> tuple[Path, str]:
+    folder = datastores.folder(scope.studio, store)
+    parent, _, name = path.rpartition("/")
+    return (files.inside(folder, parent), name) if is_file else (files.inside(folder, path), "")
+
+
+def _in_store(scope: Scope, store: Datastore, path: str, *, is_file: bool) -> list[File]:
+    with datastores.opened(scope, store) as opened_:
+        if is_file:
+            entry = opened_.stat(path)
+            return [File(path.rpartition("/")[2], entry.size, (entry.modified or now()).timestamp())]
+        found = islice(opened_.list(path, limit=MOST), MOST)
+        return [
+            File(each.path.removeprefix(f"{path}/"), each.size, (each.modified or now()).timestamp()) for each in found
+        ]

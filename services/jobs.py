@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import func
 from sqlmodel import col, select, update
 
-from services import access, environments, experiments, job_inputs, uploads
+from services import access, assets, environments, experiments, job_inputs, uploads
 from services.core import failpoints, names
 from services.core.errors import Conflict, Invalid, NotFound
 from services.core.paging import Page, cut
@@ -16,9 +16,10 @@ from services.core.states import ACTIVE, NEXT, TERMINAL, JobStatus
 from services.core.times import now
 from services.events import emit
 from services.specs.jobs import CommandJob
-from services.store.rows import Event, Job
+from services.store.rows import Asset, Event, Job
 from services.studio import Scope
 
+SHOWN = 5
 ORDERS = {
     "created_at": Job.created_at,
     "name": Job.name,
@@ -197,11 +198,22 @@ def update_details(
 
 
 def delete(scope: Scope, name: str) -> Job:
-    """Takes it out of every list; the worker then removes its run, files and row."""
+    """Takes it out of every list; the worker then removes its run, files and row.
+
+    Raises Conflict while it is under way, or while assets that it made lie in its files.
+    """
     access.require(scope, "jobs/delete")
     job = get(scope, name)
     if job.status not in TERMINAL:
         raise Conflict(f"Job '{name}' is {job.status}.", hint="Cancel it first, then delete it.")
+    made = scope.session.exec(select(Asset).where(Asset.workspace_id == job.workspace_id, Asset.job_id == job.id)).all()
+    if made:
+        listed_ = ", ".join(f"{assets.spoken(asset.kind)} {assets.named(asset)}" for asset in made[:SHOWN])
+        more = f" and {len(made) - SHOWN} more" if len(made) > SHOWN else ""
+        raise Conflict(
+            f"The files of {listed_}{more} are among those of job '{name}'.",
+            hint="Archive the job instead, or delete those first.",
+        )
     return _touched(scope, name, "deleted", deleted_at=now())
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from sqlmodel import Session, col, select
 
-from services import access, artifacts, datastores, environments
+from services import access, datastores, environments
 from services.core.errors import Invalid, NotFound
 from services.engines import files
 from services.store.metrics import Run
 from services.store.rows import Datastore, Experiment, Job
-from services.studio import Scope, Studio
+from services.studio import Scope, Studio, mlflow_workspace, run_root
 
 ARTIFACTS = "artifacts"
 _JOB = re.compile(r"\Aazureml://jobs/(?P<job>[^/]+)/outputs/(?P<output>[^/]+)(?:/paths/(?P<path>.*))?\Z", re.ASCII)
@@ -114,7 +114,7 @@ def _root_of_run(studio: Studio, session: Session, workspace_id: str, run: str, 
     row = session.get(Run, run)
     if row is None or row.workspace_id != workspace_id:
         raise NotFound(f"Run '{run[:80]}' was not found.", where=where)
-    return artifacts.run_root(studio, workspace_id, row.experiment_id, run)
+    return run_root(studio, workspace_id, row.experiment_id, run)
 
 
 def _of_run(session: Session, workspace_id: str, run: str) -> Job | None:
@@ -132,13 +132,13 @@ def _root(studio: Studio, session: Session, job: Job) -> Path:
     experiment = session.get(Experiment, job.experiment_id)
     if job.collected_at is None or experiment is None or not experiment.mlflow_id or not job.run_id:
         raise NotFound(f"Job '{job.name}' is not over: its artifacts are not kept yet.")
-    return artifacts.run_root(studio, job.workspace_id, experiment.mlflow_id, job.run_id)
+    return run_root(studio, job.workspace_id, experiment.mlflow_id, job.run_id)
 
 
 def _kept(studio: Studio, workspace_id: str, uri: str, where: str) -> Path:
     """A file that MLflow keeps for this workspace; another workspace's is not found."""
     path = datastores.confined(uri.removeprefix(_KEPT), field=where)
-    mine = f"workspaces/{artifacts.mlflow_workspace(workspace_id)}"
+    mine = f"workspaces/{mlflow_workspace(workspace_id)}"
     if path != mine and not path.startswith(f"{mine}/"):
         raise NotFound(f"'{uri[:200]}' was not found.", where=where)
     return files.inside(studio.folders.artifacts, path)

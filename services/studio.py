@@ -36,6 +36,7 @@ class Settings(BaseSettings):
     public_url: str = ""
     allowed_hosts: str = ""
     allowed_url_hosts: str = ""
+    data_roots: str = ""
     parallel_starts: int = 0
     parallel_jobs: int = 0
     stop_grace: float = 30
@@ -64,6 +65,11 @@ class Settings(BaseSettings):
     def reached_at(self) -> str:
         """The studio's address for people."""
         return self.public_url.rstrip("/") or self.local_url
+
+    @property
+    def opened_roots(self) -> tuple[Path, ...]:
+        """Folders of this machine below which datastores may be registered; none unless an admin says so."""
+        return tuple(Path(path.strip()) for path in self.data_roots.split(",") if path.strip().startswith("/"))
 
     @property
     def url(self) -> str:
@@ -226,6 +232,17 @@ MEMBER = "Member"
 
 SYSTEM = Principal(id="system", name="atelier", display_name="Atelier", kind="system")
 """The worker and the supervisor themselves; has no token and no session."""
+
+
+def run_root(studio: Studio, workspace_id: str, experiment_id: str, run_id: str) -> Path:
+    """MLflow's artifact folder of a run: `artifacts/workspaces/<workspace>/<experiment>/<run>/artifacts`."""
+    name = mlflow_workspace(workspace_id)
+    return studio.folders.artifacts / "workspaces" / name / experiment_id / run_id / "artifacts"
+
+
+def mlflow_workspace(workspace_id: str) -> str:
+    """A studio workspace's name in MLflow; by id, because names can be given again after a purge."""
+    return f"ws-{workspace_id}"
 
 
 def labels(install: str, workspace_id: str, kind: str, name: str) -> Mapping[str, str]:

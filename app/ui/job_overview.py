@@ -104,12 +104,25 @@ def properties(job: Job) -> Markup:
 def inputs(job: Job) -> Markup:
     given: Mapping[str, Any] = job.spec.get("inputs") or {}
     variables: Mapping[str, Any] = job.spec.get("environment_variables") or {}
-    lines = [(name, *_port(value)) for name, value in given.items()]
+    settled: Mapping[str, Any] = job.resolved.get("assets") or {}
+    lines = [(name, *_input(value, settled.get(name, {}))) for name, value in given.items()]
     hidden = {secret.decode("utf-8", "replace") for secret in logs.secrets_of(job)}
     lines += [
         (f"${name}", "variable", HIDDEN if str(value) in hidden else str(value)) for name, value in variables.items()
     ]
     return _ports(lines)
+
+
+def _input(value: Any, settled: Mapping[str, Any]) -> tuple[str, str | Markup]:
+    """What a job read leads to its page: the very version, or the job that made it."""
+    kind, path = _port(value)
+    screen = {"data": "data_asset", "model": "model"}.get(settled.get("kind", ""))
+    if settled.get("kind") == "job":
+        return kind, tag("a", path, href=context.link("job", job=settled["name"]))
+    if screen is None or not settled["name"]:
+        return kind, path
+    named = f"{settled['name']}:{settled['version']}"
+    return kind, tag("a", named, href=context.link(screen, name=settled["name"], version=settled["version"]))
 
 
 def outputs(job: Job) -> Markup:

@@ -138,7 +138,7 @@ class Attempts:
             return False
         spec = CommandJob.model_validate(job.spec)
         with self.studio.scope(SYSTEM) as scope:
-            inputs, outputs, declared = self._data(scope.session, job, spec)
+            inputs, outputs, declared = self._data(scope.session, job, spec, again=True)
         launch.fresh_copy(self.studio, job)
         failpoints.reach("after_snapshot")
         attempt = job.attempt + 1
@@ -164,11 +164,11 @@ class Attempts:
         return is_decided and self._launch(job)
 
     def _data(
-        self, session: Any, job: Job, spec: CommandJob
+        self, session: Any, job: Job, spec: CommandJob, *, again: bool
     ) -> tuple[dict[str, Ready], dict[str, Ready], dict[str, Any]]:
         """Inputs and outputs made ready, and what the row says of the outputs."""
         inside = launch.data_folder(job)
-        inputs = data.inputs(self.studio, session, self.engine, job, spec, inside)
+        inputs = data.inputs(self.studio, session, self.engine, job, spec, inside, again=again)
         places = {name: data.place_of(self.studio, session, job, name, output) for name, output in spec.outputs.items()}
         return inputs, data.outputs(self.studio, self.engine, job, places, inside), data.declared(spec, places)
 
@@ -180,7 +180,7 @@ class Attempts:
             launch.fresh_copy(self.studio, job)
             spec = CommandJob.model_validate(job.spec)
             with self.studio.scope(SYSTEM, write=True) as scope:
-                inputs, outputs, _ = self._data(scope.session, job, spec)
+                inputs, outputs, _ = self._data(scope.session, job, spec, again=False)
                 workspace = scope.session.get(Workspace, job.workspace_id)
                 if workspace is None:
                     raise NotFound("The job's workspace is not there any more.")

@@ -11,7 +11,7 @@ from typing import Any
 from sqlmodel import Session, select
 
 from services import artifacts, datastores, locations
-from services.core.errors import Invalid, NotFound
+from services.core.errors import Denied, EngineError, Invalid, NotFound, Unavailable
 from services.engines import downloads, files
 from services.engines.containers import Engine, Mount
 from services.specs.jobs import CommandJob, Data, Output
@@ -31,18 +31,28 @@ class Ready:
 
 @dataclass(frozen=True)
 class Place:
-    """Where an output goes: the datastore's URI, its folder or file here, and whether it is collected at the end."""
+    """Where an output goes: the datastore's URI, and its folder or file here, or None in a store elsewhere.
+
+    `collected`: it is held in the run's folder until the job ends.
+    """
 
     uri: str
-    target: Path
+    target: Path | None
     is_file: bool
     collected: bool
 
+    @property
+    def name(self) -> str:
+        return self.uri.rpartition("/")[2]
+
 
 def inputs(
-    studio: Studio, session: Session, engine: Engine, job: Job, spec: CommandJob, inside: str
+    studio: Studio, session: Session, engine: Engine, job: Job, spec: CommandJob, inside: str, *, again: bool = True
 ) -> dict[str, Ready]:
-    """Raises NotFound, Invalid or Unavailable naming the input."""
+    """Raises NotFound, Invalid or EngineError naming the input.
+
+    `again` asks stores elsewhere what is new; without it what was fetched when the job was prepared is taken.
+    """
     found = {}
     for name, data in spec.data().items():
         where = f"inputs.{name}.path"
@@ -52,9 +62,9 @@ def inputs(
             found[name] = Ready(path)
             continue
         try:
-            source = _source(studio, session, job, path, type_)
+            source = _source(studio, session, job, path, type_, again=again)
             _require_visible(studio, job, source)
-        except (NotFound, Invalid) as cause:
+        except (NotFound, Invalid, EngineError) as cause:
             raise type(cause)(cause.message, where=cause.where or where, hint=cause.hint) from cause
         try:
             if not source.exists():
@@ -67,14 +77,24 @@ def inputs(
 
 def place_of(studio: Studio, session: Session, job: Job, name: str, output: Output) -> Place:
     """Where an output goes. The default is `<default datastore>/azureml/<job>/<output>/`."""
-    is_file = output.type == "uri_file"
-    default = f"azureml://datastores/{datastores.DEFAULT}/paths/azureml/{job.name}/{name}" + (f"/{name}" * is_file)
-    values = {"name": job.name, "output_name": name, "default_datastore": datastores.DEFAULT}
+    is_file, where = output.type == "uri_file", f"outputs.{name}.path"
+    usual = datastores.default(session, job.workspace_id).name
+    default = f"azureml://datastores/{usual}/paths/azureml/{job.name}/{name}" + (f"/{name}" * is_file)
+    values = {"name": job.name, "output_name": name, "default_datastore": usual}
     uri = _PLACEHOLDER.sub(lambda match: values[match[1]], output.path or default)
-    store, path = datastores.parse(uri, field=f"outputs.{name}.path")
-    target = files.inside(_folder(studio, session, job, store), path)
+    store, path = datastores.parse(uri, field=where)
+    row = session.exec(
+        select(Datastore).where(Datastore.workspace_id == job.workspace_id, Datastore.name == store)
+    ).one_or_none()
+    if row is None:
+        raise NotFound(f"Datastore '{store[:80]}' was not found.", where=where)
+    if row.is_read_only:
+        raise Invalid(f"Output '{name}': datastore '{store}' is for reading only.", where=where)
     if is_file and not path:
-        raise Invalid("The path of a file names the file.", where=f"outputs.{name}.path")
+        raise Invalid("The path of a file names the file.", where=where)
+    if row.type != "folder":
+        return Place(uri, None, is_file, collected=True)
+    target = files.inside(datastores.folder(studio, row), path)
     return Place(uri, target, is_file, collected=is_file or output.mode == "upload")
 
 
@@ -82,7 +102,7 @@ def outputs(studio: Studio, engine: Engine, job: Job, places: Mapping[str, Place
     """Folders exist before the command starts; of a file the folder exists and the file does not."""
     found = {}
     for name, place in places.items():
-        source = held(studio, job, name) if place.collected else place.target
+        source = held(studio, job, name) if place.collected or place.target is None else place.target
         try:
             source.mkdir(parents=True, exist_ok=True)
         except OSError as cause:
@@ -92,7 +112,7 @@ def outputs(studio: Studio, engine: Engine, job: Job, places: Mapping[str, Place
             ) from cause
         mount = Mount(source, f"{inside}/{name}")
         seen = engine.seen(mount)
-        found[name] = Ready(f"{seen}/{place.target.name}" if place.is_file else seen, mount)
+        found[name] = Ready(f"{seen}/{place.name}" if place.is_file else seen, mount)
     return found
 
 
@@ -104,7 +124,7 @@ def declared(spec: CommandJob, places: Mapping[str, Place]) -> dict[str, Any]:
             "type": spec.outputs[name].type,
             "mode": spec.outputs[name].mode or "rw_mount",
             "collected": place.collected,
-            "target": str(place.target),
+            "target": str(place.target or ""),
         }
         for name, place in places.items()
     }
@@ -115,7 +135,7 @@ def held(studio: Studio, job: Job, name: str) -> Path:
     return studio.folders.run(job.id) / "named" / name
 
 
-def _source(studio: Studio, session: Session, job: Job, uri: str, type_: str) -> Path:
+def _source(studio: Studio, session: Session, job: Job, uri: str, type_: str, *, again: bool) -> Path:
     place = locations.at(studio, session, job.workspace_id, uri)
     cache = studio.folders.workspace(job.workspace_id) / "cache"
     if place.url:
@@ -124,9 +144,27 @@ def _source(studio: Studio, session: Session, job: Job, uri: str, type_: str) ->
         allowed = [host.strip() for host in studio.settings.allowed_url_hosts.split(",") if host.strip()]
         fetched = downloads.fetch(place.url, target, allowed_hosts=allowed)
         return fetched if type_ == "uri_file" else fetched.parent
+    if place.datastore is not None:
+        return _fetched(studio, session, place.datastore, place.path, cache / "stores", again=again)
     if place.local is None:
         raise Invalid(f"'{uri[:200]}' cannot be read from here.")
     return place.local
+
+
+def _fetched(studio: Studio, session: Session, row: Datastore, path: str, cache: Path, *, again: bool) -> Path:
+    """A copy of what a store elsewhere holds, brought up to date when a job is prepared.
+
+    What the store cannot do now fails the job: the store itself has been patient already.
+    """
+    folder = cache / hashlib.sha256(f"{row.id}\0{path}".encode()).hexdigest()
+    if again or not folder.is_dir():
+        try:
+            with datastores.store_of(studio, session, row) as store:
+                store.fetch(path, folder)
+        except (Unavailable, Denied) as cause:
+            raise EngineError(cause.message, hint=cause.hint) from cause
+    single = folder / path.rpartition("/")[2]
+    return single if path and single.is_file() and [*folder.iterdir()] == [single] else folder
 
 
 def _require_visible(studio: Studio, job: Job, source: Path) -> None:
@@ -139,15 +177,6 @@ def _require_visible(studio: Studio, job: Job, source: Path) -> None:
     holds_home = resolved in {home, *home.parents}
     if holds_home or (home in resolved.parents and mine.isdisjoint({resolved, *resolved.parents})):
         raise Invalid(f"'{source}' holds files of the studio itself.", hint="Map the URL to another folder.")
-
-
-def _folder(studio: Studio, session: Session, job: Job, store: str) -> Path:
-    row = session.exec(
-        select(Datastore).where(Datastore.workspace_id == job.workspace_id, Datastore.name == store)
-    ).one_or_none()
-    if row is None:
-        raise NotFound(f"Datastore '{store[:80]}' was not found.")
-    return datastores.folder(studio, row)
 
 
 def _why(cause: OSError) -> str:

@@ -15,7 +15,7 @@ from services.engines.containers import Engine
 from services.engines.files import remove_tree
 from services.engines.tracking import Tracking
 from services.store import metrics as summaries
-from services.store.rows import Build, Event, Job, RoleAssignment, Workspace
+from services.store.rows import Build, Edge, Event, Job, RoleAssignment, Workspace
 from services.studio import SYSTEM, Studio
 from services.workspaces import KEPT
 
@@ -76,6 +76,8 @@ class Removals:
         with self.studio.scope(SYSTEM, write=True) as scope:
             for run_id in runs:
                 summaries.remove_run(scope.session, run_id)
+            inputs = (col(Edge.target_kind) == "job") & (col(Edge.target_id) == job.id)
+            scope.session.connection().execute(delete(Edge).where(inputs))
             scope.session.connection().execute(delete(Job).where(col(Job.id) == job.id))
 
     def _workspace(self, workspace: Workspace) -> None:

@@ -7,12 +7,12 @@ from sqlmodel import select
 
 from services import assets, jobs
 from services.assets import Content
-from services.core.errors import NotFound
+from services.core.errors import Conflict, NotFound
 from services.core.states import AssetKind, JobStatus
 from services.specs.jobs import CommandJob
 from services.store.rows import Edge, Job
 from tests.conftest import Stage
-from tests.reconcile.conftest import Bench, Site
+from tests.reconcile.conftest import Bench, Site, eventually
 
 SETOSA = "azureml://datastores/workspaceblobstore/paths/flowers"
 
@@ -156,3 +156,23 @@ def test_another_workspaces_files_are_nobodys_input(bench: Bench) -> None:
     for path in ("mlflow-artifacts:/workspaces/ws-other/1/r/artifacts", "mlflow-artifacts:/../../token"):
         job = bench.until(bench.submit("true", inputs={"a": {"path": path}}), seconds=60)
         assert (job.status, job.exit_code) == (JobStatus.Failed, None)
+
+
+def test_a_job_in_whose_files_an_asset_lies_is_not_deleted(site: Site) -> None:
+    job = site.until(site.submit("exit 0", outputs={"clean": {"name": "flowers-clean"}}))
+    with site.stage.scope() as scope:
+        with pytest.raises(Conflict, match="data asset flowers-clean:1"):
+            jobs.delete(scope, job.name)
+        assets.remove(scope, assets.get(scope, AssetKind.data, "flowers-clean"))
+        jobs.delete(scope, job.name)
+
+
+def test_a_deleted_job_uses_nothing_any_more(site: Site) -> None:
+    kept = registered(site.stage)
+    flowers(site.stage)
+    job = site.until(site.submit("exit 0", inputs={"raw": {"path": "azureml:flowers:1"}}))
+    assert len(edges(site.stage)) == 1
+    with site.stage.scope() as scope:
+        jobs.delete(scope, job.name)
+        assert assets.uses(scope, assets.get_by_id(scope, kept)) == []
+    eventually(lambda: edges(site.stage) == [], "its edges go with it")
