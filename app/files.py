@@ -7,6 +7,7 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
 from app import links, receiving, streams
+from app.api import datastores
 from app.api.bodies import body
 from app.api.caller import Asking
 from app.api.uploads import Announcement, shown
@@ -56,6 +57,11 @@ def data_file(asking: Asking, ws: str, name: str, path: str, version: str = "", 
         found = data.contents(scope, data.get(scope, name, version or None))
     opened, size = found.opened(path)
     return streams.file(opened, size, path, range)
+
+
+@router.get("/datastore/{ws}/{name}")
+def datastore_file(asking: Asking, ws: str, name: str, path: str, range: Range = None) -> Response:
+    return datastores.served(asking, ws, name, path, range)
 
 
 @router.get("/archive/{ws}/{job}")

@@ -84,9 +84,13 @@ def _known_engine(studio: Studio) -> Literal["auto", "docker", "process"]:
 
 
 def _roots(studio: Studio) -> list[Path]:
-    """Folders outside of the home that an admin has opened: those of pip's settings and of maps.yml."""
+    """Folders outside of the home that an admin has opened: of pip's settings, of maps.yml, and for datastores."""
     mapped = [Path(rule.use) for rules in environments.image_map(studio).rules for rule in rules.urls]
-    return [*pip_settings.for_containers(studio.folders.home).roots, *(path for path in mapped if path.is_absolute())]
+    return [
+        *pip_settings.for_containers(studio.folders.home).roots,
+        *(path for path in mapped if path.is_absolute()),
+        *studio.settings.opened_roots,
+    ]
 
 
 class Worker:

@@ -18,7 +18,7 @@ INTERRUPTED = 130
 
 def tree() -> TyperGroup:
     """The whole tree. Nouns are imported here, their slow parts when a command runs."""
-    from app.cli import config, data, environments, jobs, keys, studio, workspaces
+    from app.cli import config, data, datastores, environments, jobs, keys, studio, workspaces
 
     app = typer.Typer(
         name="atelier",
@@ -43,6 +43,7 @@ def tree() -> TyperGroup:
         ("workspace", workspaces),
         ("job", jobs),
         ("data", data),
+        ("datastore", datastores),
         ("environment", environments),
         ("keys", keys),
         ("config", config),

@@ -22,6 +22,7 @@ KEYS = {
     "behind_proxy": "whether a proxy with TLS stands in front",
     "allowed_hosts": "further names by which the studio may be called",
     "allowed_url_hosts": "hosts inside of the network that jobs' URLs may name",
+    "data_roots": "folders, by comma, below which datastores may be registered",
     "parallel_jobs": "how many jobs run at once",
     "parallel_starts": "how many containers start at once",
     "job_memory": "the memory limit of jobs that name none, such as 4g",

@@ -21,6 +21,10 @@ def snapshot(job: str, path: str) -> str:
     return _made("code", job, path=path) if context.behind_gate() else ""
 
 
+def datastore(name: str, path: str) -> str:
+    return _made("datastore", name, path=path) if context.behind_gate() else ""
+
+
 def archive(job: str) -> str:
     return _made("archive", job)
 

@@ -229,9 +229,14 @@ KINDS: Mapping[str, type[Datastore]] = {
     "http": Http,
 }
 
+SHOWN = frozenset({"id", "storage", "authentication", "is_default", "report", "creation_context"})
+"""What `show` prints beside what was written: passed over, so that its output can be registered elsewhere."""
+
 
 def datastore(value: Any, source: Source | None = None) -> Datastore:
     """`value` as the spec that its `type` names. Raises Invalid."""
+    if isinstance(value, Mapping):
+        value = {key: inner for key, inner in value.items() if key not in SHOWN}
     return chosen(KINDS, value, source, what="datastore")
 
 
