@@ -11,7 +11,7 @@ from app.api import datastores
 from app.api.bodies import body
 from app.api.caller import Asking
 from app.api.uploads import Announcement, shown
-from services import artifacts, assets, data, logs, uploads
+from services import artifacts, assets, data, logs, models, uploads
 
 router = APIRouter(prefix="/files", include_in_schema=False)
 Range = Annotated[str | None, Header()]
@@ -62,6 +62,14 @@ def data_file(asking: Asking, ws: str, name: str, path: str, version: str = "", 
 @router.get("/datastore/{ws}/{name}")
 def datastore_file(asking: Asking, ws: str, name: str, path: str, range: Range = None) -> Response:
     return datastores.served(asking, ws, name, path, range)
+
+
+@router.get("/model/{ws}/{name}")
+def model_file(asking: Asking, ws: str, name: str, path: str, version: str = "", range: Range = None) -> Response:
+    with asking.scope(ws) as scope:
+        found = models.contents(scope, models.get(scope, name, version or None))
+    opened, size = found.opened(path)
+    return streams.file(opened, size, path, range)
 
 
 @router.get("/archive/{ws}/{job}")

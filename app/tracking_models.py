@@ -13,13 +13,15 @@ from app.tracking_rights import Asked
 from services import artifacts, models
 from services.core.errors import Conflict, Denied, NotFound
 from services.core.states import AssetKind
+from services.engines.contents import Contents
 from services.engines.tracking import HttpTracking, Tracking
 from services.reconcile import registry
 from services.store.rows import Asset
-from services.studio import Scope, Studio
+from services.studio import Studio
 
 log = logging.getLogger("atelier.tracking")
 FOLDER = "registered"
+MOST = 100_000
 CREATE, DOWNLOAD = "model-versions/create", "model-versions/get-download-uri"
 DELETE_VERSION, DELETE_MODEL, RENAME = "model-versions/delete", "registered-models/delete", "registered-models/rename"
 _READS = ("search", "get-latest-versions", "get", "get-download-uri")
@@ -107,18 +109,19 @@ def served(studio: Studio, asked: Asked, method: str, place: tuple[str, str], *,
         asset = scope.session.get(Asset, asset_id)
         if asset is None or asset.workspace_id != scope.workspace_id or asset.kind != AssetKind.model:
             raise NotFound("There is no such artifact.")
-        if lists:
-            return Response(orjson.dumps({"files": _entries(scope, asset, path)}), media_type="application/json")
-        opened, size = models.opened(scope, asset, path)
+        found = models.contents(scope, asset)
+    if lists:
+        return Response(orjson.dumps({"files": _entries(found, path)}), media_type="application/json")
+    opened, size = found.opened(path)
     return streams.file(opened, size, path, range or None)
 
 
-def _entries(scope: Scope, asset: Asset, path: str) -> list[dict[str, Any]]:
+def _entries(contents: Contents, path: str) -> list[dict[str, Any]]:
     """Names as MLflow's own server gives them: without the folder; a file has none in it."""
     base = PurePosixPath(path) if path else PurePosixPath()
     folders: dict[str, dict[str, Any]] = {}
     found = []
-    for file in models.files(scope, asset):
+    for file in contents.listing(most=MOST).files:
         here = PurePosixPath(file.path)
         if not here.is_relative_to(base) or here == base:
             continue

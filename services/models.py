@@ -7,17 +7,17 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import Any
 
 from sqlmodel import col, select
 
-from services import access, assets, lineage, locations, metrics, uploads
+from services import access, assets, data, lineage, locations, metrics, uploads
 from services.assets import Content
-from services.core.errors import Invalid, NotFound
+from services.core.errors import AtelierError, Invalid, NotFound
 from services.core.states import AssetKind
 from services.core.times import iso, now
-from services.engines import files as stored
 from services.engines import mlmodel
+from services.engines.contents import Contents
 from services.engines.files import File
 from services.events import emit
 from services.metrics import Recorded
@@ -36,11 +36,11 @@ _NOTE = 2000
 
 @dataclass(frozen=True)
 class Compared:
-    """One version beside others: what its run recorded, and its files by path with their size in bytes."""
+    """One version beside others: what its run recorded, and its files, where they can be read."""
 
     asset: Asset
     recorded: Recorded
-    files: dict[str, int]
+    contents: Contents | None
 
 
 def create(scope: Scope, spec: Spec) -> Asset:
@@ -54,7 +54,7 @@ def create(scope: Scope, spec: Spec) -> Asset:
         raise Invalid("A model needs a name.", where="name")
     path = uploads.data_uri(scope, spec.path, field="path") if spec.path.startswith(_UPLOAD) else spec.path
     maker = locations.maker(scope, path) or _job(scope, spec.job_name)
-    root = locations.located(scope, path).local
+    root = _local(scope, path)
     found = _found(root, path) if root is not None else None
     type_ = _type(spec, found)
     version = spec.version or next_version(scope, spec.name)
@@ -116,34 +116,28 @@ def note_version(scope: Scope, name: str, version: str) -> None:
         scope.session.flush()
 
 
-def files(scope: Scope, asset: Asset) -> list[File]:
-    """Its files by path; a model of a single file has one. Raises NotFound for what does not lie on this host."""
+def contents(scope: Scope, asset: Asset) -> Contents:
+    """Its files, to be listed and opened after this transaction; nothing is asked of a server here.
+
+    Raises NotFound for what is gone, Invalid for a place that nothing here can read.
+    """
     access.require(scope, "models/read")
-    return mlmodel.listed(_root(scope, asset))
+    found = data.contents(scope, asset)
+    is_file = PurePosixPath(found.folder).suffix.lower() in mlmodel.FORMATS
+    if not found.single and is_file:  # a store elsewhere is not asked what it is
+        folder, _, name = found.folder.rpartition("/")
+        return Contents(found.store, folder, name)
+    return found
 
 
-def opened(scope: Scope, asset: Asset, path: str) -> tuple[BinaryIO, int]:
-    """One file for reading, and its size in bytes. Raises NotFound, Invalid."""
+def described(scope: Scope, path: str) -> dict[str, Any]:
+    """What the files at a URI say, where they lie on this host; nothing of others.
+
+    Raises NotFound for what is not there, Invalid for what is no place or is not for this workspace to see.
+    """
     access.require(scope, "models/read")
-    root = _root(scope, asset)
-    if root.is_file():
-        if path != root.name:
-            raise NotFound(f"Model '{assets.named(asset)}' has no file '{path[:200]}'.")
-        root = root.parent
-    return stored.open_inside(root, path), stored.size_inside(root, path)
-
-
-def describe(scope: Scope, asset: Asset) -> None:
-    """Reads again what its files say, where they lie on this host."""
-    access.require(scope, "models/write")
-    try:
-        said = mlmodel.described(_root(scope, asset))
-    except (Invalid, NotFound):
-        said = {"files": None}
-    asset.facts = {**asset.facts, **said}
-    if said.get("flavors") is not None and asset.type == "":
-        asset.type = MLFLOW
-    scope.session.add(asset)
+    root = _local(scope, path)
+    return mlmodel.described(root) if root is not None else {}
 
 
 def approve(scope: Scope, asset: Asset, note: str, *, withdraw: bool = False) -> Asset:
@@ -214,11 +208,19 @@ def compare(scope: Scope, name: str, versions: Sequence[str]) -> list[Compared]:
     for version in versions:
         asset = get(scope, name, version)
         try:
-            there = {file.path: file.size for file in files(scope, asset)}
+            there = contents(scope, asset)
         except (Invalid, NotFound):
-            there = {}
+            there = None
         found.append(Compared(asset, recorded(scope, asset), there))
     return found
+
+
+def sizes(compared: Compared) -> dict[str, int]:
+    """Its files by path, in bytes; asks the store, so outside of a transaction."""
+    try:
+        return {file.path: file.size for file in compared.contents.listing().files} if compared.contents else {}
+    except AtelierError:
+        return {}
 
 
 def run_of(asset: Asset) -> str:
@@ -246,14 +248,14 @@ def as_json(scope: Scope, asset: Asset) -> dict[str, Any]:
     )
 
 
-def _root(scope: Scope, asset: Asset) -> Path:
-    where = locations.located(scope, asset.path)
-    if where.local is None:
-        lies = f"in the datastore '{where.datastore.name}'" if where.datastore else "behind a URL"
-        raise NotFound(f"The files of model '{assets.named(asset)}' lie {lies} and are not shown here.")
-    if not where.local.exists():
-        raise NotFound(f"The files of model '{assets.named(asset)}' are not there any more.")
-    return where.local
+def _local(scope: Scope, path: str) -> Path | None:
+    root = locations.located(scope, path).local
+    if root is not None:
+        data.contents(
+            scope,
+            Asset(workspace_id=scope.workspace_id, kind=AssetKind.model, name=path, version="", hash="", path=path),
+        )
+    return root
 
 
 def _found(root: Path, path: str) -> list[File]:

@@ -2,12 +2,12 @@
 
 from fastapi import APIRouter
 
-from app.api import computes, data, datastores, environments, experiments, job_files, jobs, uploads, workspaces
+from app.api import computes, data, datastores, environments, experiments, job_files, jobs, models, uploads, workspaces
 
 
 def router() -> APIRouter:
     """Everything below /api/v1."""
     made = APIRouter(prefix="/api/v1")
-    for part in (workspaces, uploads, job_files, jobs, data, datastores, environments, experiments, computes):
+    for part in (workspaces, uploads, job_files, jobs, data, datastores, environments, models, experiments, computes):
         made.include_router(part.router)
     return made

@@ -18,7 +18,7 @@ INTERRUPTED = 130
 
 def tree() -> TyperGroup:
     """The whole tree. Nouns are imported here, their slow parts when a command runs."""
-    from app.cli import config, data, datastores, environments, jobs, keys, studio, workspaces
+    from app.cli import config, data, datastores, environments, jobs, keys, models, schemas, studio, validate, workspaces
 
     app = typer.Typer(
         name="atelier",
@@ -39,13 +39,16 @@ def tree() -> TyperGroup:
         """A machine-learning studio that a team hosts on its own machines."""
 
     studio.add_to(app)
+    validate.add_to(app)
     for noun, part in (
         ("workspace", workspaces),
         ("job", jobs),
         ("data", data),
         ("datastore", datastores),
         ("environment", environments),
+        ("model", models),
         ("keys", keys),
+        ("schema", schemas),
         ("config", config),
     ):
         app.add_typer(part.app, name=noun)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,18 @@ PIECE = 1 << 20
 ATTEMPTS = 3
 
 
-def send(client: Client, root: Path, kind: str, *, ignore: bool = True, what: str = "") -> Manifest:
-    """Uploads a folder or a file; its id names what is now in the studio."""
+def send(client: Client, root: Path, kind: str, *, ignore: bool = True, what: str = "", inside: str = "") -> Manifest:
+    """Uploads a folder or a file; its id names what is now in the studio.
+
+    `inside` is a folder to lay everything in, where the name of what was sent must be kept.
+    """
     found = manifest(root, ignore=ignore) if kind != "data" else manifest(root, ignore=False, size=1 << 40)
+    if inside:
+        found = replace(
+            found,
+            entries=tuple(replace(each, path=f"{inside}/{each.path}") for each in found.entries),
+            sources={f"{inside}/{path}": each for path, each in found.sources.items()},
+        )
     for path, reason in found.refused:
         printing.note(f"Left out: {path} {reason}")
     for _ in range(ATTEMPTS):

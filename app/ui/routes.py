@@ -25,6 +25,10 @@ def datastore(name: str, path: str) -> str:
     return _made("datastore", name, path=path) if context.behind_gate() else ""
 
 
+def model(name: str, version: str, path: str) -> str:
+    return _made("model", name, version=version, path=path) if context.behind_gate() else ""
+
+
 def archive(job: str) -> str:
     return _made("archive", job)
 

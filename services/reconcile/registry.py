@@ -25,13 +25,12 @@ from typing import Any
 
 from sqlmodel import Session, col, func, select
 
-from services import artifacts, assets, lineage, locations, models
+from services import artifacts, assets, lineage, models
 from services.assets import Content
 from services.core import failpoints
 from services.core.errors import AtelierError, Invalid, NotFound, Unavailable
 from services.core.states import AssetKind
 from services.core.times import now
-from services.engines import mlmodel
 from services.engines.tracking import PROMPT, ModelVersion, Tracking
 from services.events import emit
 from services.models import REGISTRY
@@ -664,10 +663,9 @@ def _job(scope: Scope, run_id: str) -> Job | None:
 def _described(scope: Scope, path: str) -> dict[str, Any]:
     """Facts of files that a client has left on this host; none for others."""
     try:
-        root = locations.located(scope, path).local
+        return models.described(scope, path)
     except (Invalid, NotFound):
         return {}
-    return mlmodel.described(root) if root is not None and root.exists() else {}
 
 
 def _keep(scope: Scope, row: Asset, entry: Mapping[str, Any]) -> None:

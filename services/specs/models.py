@@ -9,6 +9,11 @@ from services.specs.fields import AssetName, Description, Local, Spec, Texts, Ve
 
 ModelType = Literal["custom_model", "mlflow_model", "triton_model"]
 
+SHOWN = frozenset(
+    {"id", "creation_context", "archived", "labels", "facts", "latest_version", "size", "files", "digest"}
+)
+"""What is told of a model and never written: a file that holds it is read as if it did not."""
+
 
 class Model(Spec):
     """A named version of a model: a local path, a datastore's or a job output's URI, or `runs:/<id>/<path>`."""

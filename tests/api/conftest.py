@@ -23,13 +23,14 @@ from app.auth import COOKIE
 from app.gate import Gate
 from app.server import application
 from app.ui import mount
-from services import assets, data, environments, jobs, sessions, uploads
+from services import assets, data, environments, jobs, models, sessions, uploads
 from services.core.states import AssetKind, JobStatus
 from services.core.times import now
 from services.specs.code import Entry
 from services.specs.data import DataAsset
 from services.specs.environments import Environment
 from services.specs.jobs import CommandJob
+from services.specs.models import Model
 from services.store.rows import Job, Principal, RoleAssignment, Session, Token
 from tests.conftest import Stage, free_port, make_stage
 
@@ -108,7 +109,7 @@ class House:
         return job
 
     def assets(self, workspace: str = "lab") -> None:
-        """Version 1 of `j1` with the label `x`: an environment, and data that holds what a job's run would."""
+        """Version 1 of `j1` with the label `x`: an environment, a model, and data that hold what a job's run would."""
         with self.stage.scope(workspace=workspace) as scope:
             definition = {"name": "j1", "image": "debian:12"}
             environments.create(scope, Environment.model_validate(definition))
@@ -119,7 +120,8 @@ class House:
             landing.finish()
             uploads.seal(scope, upload)
             data.create(scope, DataAsset.model_validate({"name": "j1", "path": "./x"}), upload=upload)
-            for kind in (AssetKind.environment, AssetKind.data):
+            models.create(scope, Model(name="j1", path=f"azureml://uploads/{upload}/"))
+            for kind in (AssetKind.environment, AssetKind.data, AssetKind.model):
                 assets.set_label(scope, assets.get(scope, kind, "j1", "1"), "x")
 
     def write(self, job: Job, path: str, content: bytes) -> Path:

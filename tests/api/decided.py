@@ -12,6 +12,7 @@ ENVIRONMENT = "/api/v1/workspaces/{ws}/environments/{name}"
 VERSION = ENVIRONMENT + "/versions/{version}"
 DATA = "/api/v1/workspaces/{ws}/data"
 DATA_VERSION = DATA + "/{name}/versions/{version}"
+MODEL = "/api/v1/workspaces/{ws}/models/{name}"
 DATASTORE = "/api/v1/workspaces/{ws}/datastores/{name}"
 ANNOUNCEMENT = {"kind": "code", "entries": [announced("main.py")]}
 ENVIRONMENT_BODY = {"spec": {"name": "env", "image": "debian:12"}}
@@ -86,6 +87,10 @@ READS = {
     "GET /api/v1/workspaces/{ws}/environments/curated": "",
     "GET /api/v1/workspaces/{ws}/environments/disk": "",
     "GET /api/v1/workspaces/{ws}/environments/jobs/{job}/packages": "",
+    **asset_reads("models"),
+    f"GET {MODEL}/compare": "versions=1",
+    f"GET {MODEL}/versions/{{version}}/files": "",
+    f"GET {MODEL}/versions/{{version}}/files/{{path:path}}": "",
     "GET /api/v1/workspaces/{ws}/datastores": "",
     f"GET {DATASTORE}": "",
     f"GET {DATASTORE}/uses": "",
@@ -114,6 +119,9 @@ WRITES: dict[str, Any] = {
     "POST /api/v1/workspaces/{ws}/environments": ENVIRONMENT_BODY,
     f"POST {VERSION}/build": None,
     **asset_writes("environments"),
+    "POST /api/v1/workspaces/{ws}/models": {"spec": {"name": "new", "path": "https://example.com/x.onnx"}},
+    f"POST {MODEL}/versions/{{version}}/approve": {"note": "x"},
+    **asset_writes("models"),
     f"POST {DATA}": {"spec": {"name": "new", "path": "https://example.com/x"}},
     **asset_writes("data"),
     f"POST {VERSION}/build/cancel": None,
@@ -132,6 +140,7 @@ BROWSER_READS = {
     "GET /files/output/{ws}/{job}": "name=model&path=a.txt",
     "GET /files/code/{ws}/{job}": "path=main.py",
     "GET /files/datastore/{ws}/{name}": "path=a.txt",
+    "GET /files/model/{ws}/{name}": "path=MLmodel",
     "GET /files/archive/{ws}/{job}": "",
     "GET /files/data/{ws}/{name}": "path=a.csv",
 }

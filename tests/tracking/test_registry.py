@@ -155,7 +155,7 @@ def test_what_a_client_registers_is_here_at_once(site: Site, notebook: Notebook,
     with site.stage.scope(write=False) as scope:
         row = models.get(scope, "by-client")
         assert models.run_of(row) == run
-        assert "MLmodel" in {file.path for file in models.files(scope, row)}
+        assert "MLmodel" in {file.path for file in models.contents(scope, row).listing().files}
     site.eventually(lambda: _metrics(site, "by-client") == {"loss": 0.25}, "the run's metrics are the model's")
 
 

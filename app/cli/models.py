@@ -1,0 +1,140 @@
+"""atelier model …"""
+
+from pathlib import Path, PurePosixPath
+from typing import Annotated
+
+import typer
+
+from app.cli import assets, completion, printing
+from app.cli.client import Client, in_workspace, part
+from services.core.errors import Invalid
+
+app = typer.Typer(help="Models: named versions of what training left behind.", no_args_is_help=True)
+COLUMNS = ("name", "version", "type", "stage", "job_name", "description", "creation_context.created_at")
+NOUN = "model"
+Name = Annotated[str, typer.Option("--name", "-n", help="Name of the model.", autocompletion=completion.of("models"))]
+Version = Annotated[str, typer.Option("--version", "-v", help="Its version; the latest when left out.")]
+
+
+@app.command()
+def create(
+    file: Annotated[str, typer.Option("--file", "-f", help="The model's YAML file; - reads standard input.")] = "",
+    name: Name = "",
+    version: Annotated[str, typer.Option("--version", "-v", help="Its version; the next number when left out.")] = "",
+    type: Annotated[str, typer.Option("--type", "-t", help="custom_model, mlflow_model or triton_model.")] = "",
+    path: Annotated[
+        str,
+        typer.Option("--path", "-p", help="A local file or folder, which is sent, a job's output or any other URI."),
+    ] = "",
+    description: Annotated[str, typer.Option("--description", "-d", help="What it is.")] = "",
+    stage: Annotated[str, typer.Option("--stage", help="Such as Production.")] = "",
+    tags: Annotated[list[str] | None, typer.Option("--tags", "--tag", help="key=value; may be repeated.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="field.field=value; changes what the file says.")
+    ] = None,
+) -> None:
+    """Creates a version; local files are sent, and the type is told from them when it is left out."""
+    from app.cli import reading, upload
+    from services.specs import overrides, source
+    from services.specs.models import SHOWN, Model
+    from services.specs.problems import checked
+
+    if not file and not path:
+        raise Invalid("A model needs a --file, or a --name and a --path.")
+    written, base = reading.source(file) if file else (source.load("{}"), Path.cwd())
+    if path and _is_local(path):
+        path = str(Path(path.removeprefix("file:")).expanduser().absolute())
+    given = {"name": name, "version": version, "type": type, "path": path, "description": description, "stage": stage}
+    value = {key: each for key, each in written.value.items() if key not in SHOWN}
+    value = overrides.apply(value, [*(set_ or []), *(f"tags.{tag}" for tag in tags or [])])
+    spec = checked(Model, value | {key: each for key, each in given.items() if each}, written)
+    if not spec.name:
+        raise Invalid("A model needs a name.", where=written.where(("name",)) if file else "--name")
+    client = Client()
+    body = spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True)
+    if _is_local(spec.path):
+        local = _existing(base, spec.path, written.where(("path",)) if file and not path else "--path")
+        inside = local.name if local.is_dir() else ""
+        sent = upload.send(client, local, "data", what=spec.name, inside=inside)
+        body["path"] = f"azureml://uploads/{sent.id}/{local.name}"
+    printing.show(client.ask("POST", in_workspace("/models"), json={"spec": body}))
+
+
+assets.shared(app, NOUN, "models", COLUMNS)
+
+
+@app.command()
+def download(
+    name: Name,
+    version: Version = "",
+    label: assets.Label = "",
+    download_path: Annotated[Path, typer.Option("--download-path", "-p", help="Where to.")] = Path(),
+) -> None:
+    """Downloads its files to DIR/NAME."""
+    client = Client()
+    at, target = _settled(client, name, version, label), download_path / name
+    rows = client.all(f"{at}/files")
+    for row in rows:
+        parts = PurePosixPath(row["path"]).parts
+        if not parts or ".." in parts or parts[0] == "/":
+            raise Invalid(f"The studio named a path outside of the folder: {row['path']!r}.")
+        client.save(f"{at}/files/{'/'.join(part(piece) for piece in parts)}", target.joinpath(*parts))
+    printing.note(f"{len(rows)} {'file' if len(rows) == 1 else 'files'} in {target.resolve()}")
+
+
+@app.command()
+def approve(
+    name: Name,
+    version: Version = "",
+    label: assets.Label = "",
+    note: Annotated[str, typer.Option("--note", help="Why it may be used.")] = "",
+    withdraw: Annotated[bool, typer.Option("--withdraw", help="Takes an earlier approval back.")] = False,
+) -> None:
+    """Notes that a version may be used, by whom and why."""
+    client = Client()
+    body = {"note": note, "withdraw": withdraw}
+    printing.show(client.ask("POST", f"{_settled(client, name, version, label)}/approve", json=body))
+
+
+@app.command()
+def compare(
+    name: Name,
+    versions: Annotated[str, typer.Option("--versions", help="Two or more, such as 1,2.")],
+) -> None:
+    """Shows versions beside each other: metrics, parameters, signature and files."""
+    from app.cli import common
+
+    client = Client()
+    found = client.all(in_workspace(f"/models/{part(name)}/compare"), params={"versions": versions})
+    if common.chosen.is_document:
+        printing.show(found)
+        return
+    lines = [
+        {"what": what, "name": key, **{each["version"]: each[what].get(key) for each in found}}
+        for what in ("metrics", "params", "files")
+        for key in sorted({key for each in found for key in each[what]})
+    ]
+    printing.show(lines, ("what", "name", *(each["version"] for each in found)))
+
+
+def _settled(client: Client, name: str, version: str, label: str) -> str:
+    """Where REST has the version; the latest is looked up once, so that it stays the same one."""
+    at = assets.path_of("models", name, version, label, noun=NOUN)
+    if label or not version:
+        at = assets.path_of("models", name, client.ask("GET", at)["version"], noun=NOUN)
+    return at
+
+
+def _is_local(path: str) -> bool:
+    return path.startswith("file:") or not (
+        "://" in path or path.startswith(("azureml:", "runs:/", "mlflow-artifacts:"))
+    )
+
+
+def _existing(base: Path, text: str, where: str) -> Path:
+    path = (base / Path(text.removeprefix("file://").removeprefix("file:")).expanduser()).resolve()
+    if not path.exists():
+        raise Invalid(f"'{text[:200]}' was not found ({path}).", where=where)
+    if path in {Path("/"), Path.home().resolve()}:
+        raise Invalid(f"'{text[:200]}' is {path}, which is surely not meant to be sent whole.", where=where)
+    return path
