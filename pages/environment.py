@@ -1,80 +1,147 @@
-"""One environment: its definition, versions and build log."""
+"""One environment: what it is made of, its build and why it failed, what is installed, who used it."""
 
 from collections.abc import Callable
 
 import streamlit as st
 
 from app import context
-from app.ui import address, envforms, parts
-from app.ui.text import tag
+from app.ui import address, confirm, env_tabs, envforms, parts
 from services import assets, environments
 from services.core.states import AssetKind
-from services.specs import source
 from services.store.rows import Asset, Build
 from services.studio import Scope
 
+TABS = {
+    "details": "Details",
+    "context": "Context",
+    "log": "Build log",
+    "packages": "Packages",
+    "consume": "Consume",
+    "jobs": "Jobs",
+}
 
-def detail(name: str) -> None:
-    with context.scope() as s:
-        versions = environments.versions(s, name)
-    wanted = address.text("version")
-    row_ = next((each for each in versions if each.version == wanted), versions[0])
-    with context.scope() as s:
-        build = environments.build_of(s, row_)
-        log = environments.build_log(s, build) if build else None
-    crumbs = [("Environments", context.link("environments"))]
-    with parts.header(name, crumbs=crumbs, after=parts.chip(envforms.built(build)), below=row_.description or None):
-        actions(row_, build)
-    left, right = st.columns([3, 2], gap="small")
-    with left:
-        definition = {key: value for key, value in row_.spec.items() if key != "hash"}
-        parts.section("Definition", f"version {row_.version}")
-        st.code(source.dump(definition), language="yaml")
-        parts.section("Build log", build.error if build and build.error else "")
-        if log is not None and log.is_file():
-            st.code(log.read_bytes()[-200_000:].decode("utf-8", "replace"), language=None, height=420)
-        else:
-            st.html(tag("div", "It is built when a job first needs it.", cls="at-none"))
-    lines = [
-        (
-            tag("a", each.version, href=address.changed(version=each.version)),
-            parts.ago(each.created_at),
-            each.created_by,
-        )
-        for each in versions
-    ]
-    right.html(parts.panel("Versions", parts.rows(("Version", "Created", "By"), lines)))
-    facts = [("Hash", row_.spec.get("hash", row_.hash)[:16])]
-    if build:
-        facts += [
-            ("Image", build.image),
-            ("Digest", build.digest),
-            ("Engine", build.engine),
-            ("Packages", ", ".join(build.packages)),
-        ]
-    right.html(
-        parts.panel("Details", parts.properties([*facts, ("Tags", parts.tags(row_.tags) if row_.tags else None)]))
+
+def actions(row: Asset, build: Build | None) -> None:
+    named = f"--name {row.name} --version {row.version}"
+    parts.cli(
+        f"atelier environment show {named}",
+        f"atelier environment build {named} --stream",
+        f"atelier environment cancel {named}",
     )
-
-
-def actions(row_: Asset, build: Build | None) -> None:
-    parts.cli(f"atelier environment show --name {row_.name} --version {row_.version}")
-    blocked = "" if build and build.status not in {"Queued", "Running"} else "There is no finished build to repeat."
-    if parts.act("Rebuild", "environments/build/action", glyph="refresh", blocked=blocked):
-        changed("A rebuild was asked for.", lambda s: environments.build(s, row_.name, row_.version))
-    restoring = row_.archived_at is not None
+    if build is not None and build.status in environments.WAITING:
+        blocked = "It is being canceled." if build.desired == "cancel" else ""
+        if parts.act("Cancel build", "environments/build/action", glyph="cancel", blocked=blocked):
+            changed("The build is being canceled.", lambda s: environments.cancel_build(s, row.name, row.version))
+    else:
+        label, glyph = ("Rebuild", "refresh") if build is not None else ("Build", "construction")
+        if parts.act(label, "environments/build/action", glyph=glyph):
+            changed("A build was asked for.", lambda s: environments.build(s, row.name, row.version))
+    restoring = row.archived_at is not None
     if parts.act("Restore" if restoring else "Archive", "environments/write", glyph="archive"):
-        changed("Done.", lambda s: assets.archive(s, AssetKind.environment, row_.name, row_.version, restore=restoring))
+        changed(
+            f"Version {row.version} was {'restored' if restoring else 'archived'}.",
+            lambda s: assets.archive(s, AssetKind.environment, row.name, row.version, restore=restoring),
+        )
+    if parts.act("Delete", "environments/delete", glyph="delete"):
+        deleted(row)
     if parts.act("New version", "environments/write", glyph="add", primary=True):
-        conda = row_.spec.get("conda_file")
-        envforms.new(row_.name, row_.spec.get("image", ""), source.dump(conda) if conda else "")
+        context.go("environments", new="1", **{"from": row.name, "version": row.version})
+
+
+def deleted(row: Asset) -> None:
+    with context.scope() as s:
+        uses = assets.uses(s, row)
+    breaks = ", ".join(f"{use.kind} {use.name}" for use in uses[:8])
+    sentence = f"It is used by {breaks}: it cannot be deleted, only archived." if uses else "Nothing uses this version."
+
+    def remove() -> None:
+        with context.scope(write=True) as s:
+            assets.remove(s, environments.get(s, row.name, row.version))
+        context.done(f"Version {row.version} was deleted.")
+        context.want("environments", ws=context.workspace_name())
+
+    confirm.confirm(sentence, f"{row.name}:{row.version}", "Delete", remove)
 
 
 def changed(message: str, do: Callable[[Scope], object]) -> None:
+    done = False
     with context.told():
         with context.scope(write=True) as s:
             do(s)
         context.done(message)
+        done = True
+    if done:
+        st.rerun()
 
 
-detail(address.text("name"))
+@st.fragment(run_every=1)
+def watch(row: Asset, seen: str) -> None:
+    """Runs the whole page again when the build has moved; costs one small question."""
+    with context.scope() as s:
+        build = environments.build_of(s, row)
+    if state(build) != seen:
+        st.rerun()
+
+
+def state(build: Build | None) -> str:
+    return f"{build.status}:{build.desired}:{build.digest}" if build else ""
+
+
+def tabs(row: Asset, build: Build | None, versions: list[Asset]) -> None:
+    """Only the open one is run; which one is open is in the address."""
+    wanted = TABS.get(address.text("tab"), TABS["details"])
+    st.session_state["_environment_tab"] = wanted
+
+    def chosen() -> None:
+        key = next(key for key, label in TABS.items() if label == st.session_state["_environment_tab"])
+        address.put(tab="" if key == "details" else key, file=None, package=None)
+
+    made = st.tabs(list(TABS.values()), key="_environment_tab", on_change=chosen)
+    shows: dict[str, Callable[[], None]] = {
+        "Details": lambda: env_tabs.details(row, build, versions),
+        "Context": lambda: env_tabs.files(row),
+        "Build log": lambda: env_tabs.log(row, build),
+        "Packages": lambda: env_tabs.packages(row, build),
+        "Consume": lambda: env_tabs.consume(row, build),
+        "Jobs": lambda: env_tabs.jobs(row),
+    }
+    for tab, label in zip(made, TABS.values(), strict=True):
+        if label == wanted:
+            with tab:
+                shows[label]()
+
+
+def version_box(versions: list[Asset], row: Asset) -> None:
+    """The version dropdown beside the title."""
+    names = [each.version for each in versions]
+    box = f"_version:{row.name}"
+    st.session_state[box] = row.version
+    st.selectbox(
+        "Version",
+        names,
+        key=box,
+        format_func=lambda version: f"Version {version}",
+        label_visibility="collapsed",
+        width=150,
+        on_change=lambda: address.put(version=st.session_state[box], file=None),
+    )
+
+
+name = address.text("name")
+with context.scope() as scope:
+    versions = environments.versions(scope, name)
+wanted = address.text("version")
+row = next((each for each in versions if each.version == wanted), versions[0])
+with context.scope() as scope:
+    build = environments.build_of(scope, row)
+crumbs = [("Environments", context.link("environments"))]
+with parts.header(name, crumbs=crumbs, after=parts.chip(envforms.built(build)), below=row.description or None):
+    version_box(versions, row)
+    actions(row, build)
+if row.archived_at:
+    parts.banner("gray", "This version is archived: lists leave it out unless they include archived ones.")
+if build is not None and build.status == "Failed":
+    env_tabs.failure(row, build)
+if build is not None and (build.status in environments.WAITING or build.desired != "build"):
+    watch(row, state(build))
+tabs(row, build, versions)
