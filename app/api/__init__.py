@@ -2,12 +2,36 @@
 
 from fastapi import APIRouter
 
-from app.api import computes, data, datastores, environments, experiments, job_files, jobs, models, uploads, workspaces
+from app.api import (
+    computes,
+    data,
+    datastores,
+    environments,
+    experiments,
+    job_files,
+    jobs,
+    models,
+    schemas,
+    uploads,
+    workspaces,
+)
 
 
 def router() -> APIRouter:
     """Everything below /api/v1."""
     made = APIRouter(prefix="/api/v1")
-    for part in (workspaces, uploads, job_files, jobs, data, datastores, environments, models, experiments, computes):
+    for part in (
+        workspaces,
+        uploads,
+        job_files,
+        jobs,
+        data,
+        datastores,
+        environments,
+        models,
+        experiments,
+        computes,
+        schemas,
+    ):
         made.include_router(part.router)
     return made

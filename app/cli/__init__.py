@@ -18,7 +18,19 @@ INTERRUPTED = 130
 
 def tree() -> TyperGroup:
     """The whole tree. Nouns are imported here, their slow parts when a command runs."""
-    from app.cli import config, data, datastores, environments, jobs, keys, models, schemas, studio, validate, workspaces
+    from app.cli import (
+        config,
+        data,
+        datastores,
+        environments,
+        jobs,
+        keys,
+        models,
+        schemas,
+        studio,
+        validate,
+        workspaces,
+    )
 
     app = typer.Typer(
         name="atelier",

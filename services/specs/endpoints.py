@@ -3,9 +3,9 @@
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
-from services.specs.fields import Description, Spec, Texts, Whole
+from services.specs.fields import Description, Spec, Texts, Whole, caseless
 from services.specs.jobs import JobInputs, JobOutputs
 
 _NAME = re.compile(r"\A[a-zA-Z](?:[a-zA-Z0-9-]{1,30}[a-zA-Z0-9])\Z", re.ASCII)
@@ -21,23 +21,15 @@ def endpoint_name(name: str) -> str:
     return name
 
 
-EndpointName = Annotated[str, AfterValidator(endpoint_name)]
+EndpointName = Annotated[
+    str,
+    AfterValidator(endpoint_name),
+    WithJsonSchema({"type": "string", "pattern": "^[a-zA-Z][a-zA-Z0-9-]{1,30}[a-zA-Z0-9]$"}),
+]
 Percent = Annotated[Whole, Field(ge=0, le=100)]
 
 
-def _lower(value: Any) -> Any:
-    return value.casefold() if isinstance(value, str) else value
-
-
-AuthMode = Annotated[
-    Literal["key", "aml_token", "aad_token"],
-    BeforeValidator(
-        _lower,
-        json_schema_input_type=Annotated[
-            str, Field(pattern=r"^([Kk][Ee][Yy]|[Aa][Mm][Ll]_[Tt]oken|[Aa][Aa][Dd]_[Tt]oken)$")
-        ],
-    ),
-]
+AuthMode = Annotated[Literal["key", "aml_token", "aad_token"], caseless("key", "aml_token", "aad_token")]
 
 
 class OnlineEndpoint(Spec):
@@ -87,5 +79,6 @@ class BatchEndpoint(Spec):
 class Invocation(Spec):
     """What a batch endpoint is called with: inputs and outputs by name, as in a job."""
 
+    schema_: str | None = Field(default=None, alias="$schema", exclude=True)
     inputs: JobInputs
     outputs: JobOutputs = {}

@@ -50,6 +50,7 @@ class Environment(Spec):
 class CondaFile(Spec):
     """A conda file: `dependencies`, with pip's own in a nested list."""
 
+    schema_: str | None = Field(default=None, alias="$schema", exclude=True)
     name: str | None = None
     channels: list[str] | None = None
     dependencies: list[str | dict[str, list[str]]]

@@ -15,6 +15,7 @@ from pydantic import (
     PlainSerializer,
     SecretStr,
     SerializationInfo,
+    WithJsonSchema,
 )
 from pydantic_core import PydanticCustomError
 
@@ -23,6 +24,7 @@ from services.core.errors import Invalid
 
 _SIZE = re.compile(r"\A(?P<number>[0-9]{1,15})(?P<unit>[bkmg]?)\Z", re.ASCII | re.IGNORECASE)
 _DIGITS = re.compile(r"\A-?(?:0|[1-9][0-9]{0,17})\Z", re.ASCII)
+_NUMBER = re.compile(r"\A[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\Z", re.ASCII)
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _VARIABLE = re.compile(r"\A[A-Za-z_][A-Za-z0-9_]*\Z", re.ASCII)
 _DOMAIN = r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*(?::[0-9]{1,5})?"
@@ -81,7 +83,7 @@ def _whole(value: Any) -> Any:
 
 
 def _number(value: Any) -> Any:
-    if isinstance(value, bool):
+    if isinstance(value, bool) or (isinstance(value, str) and not _NUMBER.match(value)):
         raise PydanticCustomError("float_type", "must be a number")
     return value
 
@@ -127,9 +129,24 @@ Texts = Annotated[
     BeforeValidator(_empty_mapping, json_schema_input_type=dict[str, _Words] | None),
 ]
 Version = Annotated[str, BeforeValidator(_version, json_schema_input_type=str | int | float)]
-AssetName = Annotated[str, AfterValidator(_asset_name)]
+AssetName = Annotated[
+    str,
+    AfterValidator(_asset_name),
+    WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$"}),
+]
 Secret = Annotated[SecretStr, BeforeValidator(_secret, json_schema_input_type=str), PlainSerializer(_shown)]
 Description = Annotated[str, Field(max_length=10_000)]
+
+
+def caseless(*words: str) -> BeforeValidator:
+    """Takes the words in any case; schemas offer them as they are written here."""
+    pattern = "|".join("".join(f"[{c.upper()}{c}]" if c.isalpha() else c for c in word) for word in words)
+    shape = {"anyOf": [{"enum": list(words)}, {"type": "string", "pattern": f"^(?:{pattern})$"}]}
+    return BeforeValidator(_folded, json_schema_input_type=Annotated[str, WithJsonSchema(shape)])
+
+
+def _folded(value: Any) -> Any:
+    return value.casefold() if isinstance(value, str) else value
 
 
 def tagged(tags: Mapping[str, str], default: str = "") -> Callable[[Any], str | None]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from services.specs.environments import Environment
-from services.specs.fields import Description, Flag, Local, Number, Spec, Texts, Whole, variables
+from services.specs.fields import Description, Flag, Local, Number, Spec, Texts, Whole, caseless, variables
 from services.specs.jobs import COMMAND_LIMIT, InputMode, OutputMode, Scalar, Size
 
 LITERALS = frozenset({"string", "number", "integer", "boolean"})
@@ -17,6 +17,19 @@ def _today(value: Any) -> Any:
     return "uri_folder" if value == "path" else value
 
 
+InterfaceWord = Literal[
+    "uri_file",
+    "uri_folder",
+    "mltable",
+    "mlflow_model",
+    "custom_model",
+    "triton_model",
+    "string",
+    "number",
+    "integer",
+    "boolean",
+    "path",
+]
 InterfaceType = Annotated[
     Literal[
         "uri_file",
@@ -30,7 +43,7 @@ InterfaceType = Annotated[
         "integer",
         "boolean",
     ],
-    BeforeValidator(_today),
+    BeforeValidator(_today, json_schema_input_type=InterfaceWord),
 ]
 
 
@@ -86,7 +99,7 @@ class ComponentOutput(Spec):
 class Distribution(Spec):
     """How the processes of a job find each other."""
 
-    type: Literal["pytorch", "tensorflow", "mpi", "ray"]
+    type: Annotated[Literal["pytorch", "tensorflow", "mpi", "ray"], caseless("pytorch", "tensorflow", "mpi", "ray")]
     process_count_per_instance: Whole | None = Field(default=None, ge=1, le=1024)
     worker_count: Whole | None = Field(default=None, ge=1, le=1024)
     parameter_server_count: Whole | None = Field(default=None, ge=0, le=1024)
@@ -96,11 +109,6 @@ class Distribution(Spec):
     dashboard_port: Whole | None = Field(default=None, ge=1, le=65535)
     head_node_additional_args: str | None = None
     worker_node_additional_args: str | None = None
-
-    @field_validator("type", mode="before")
-    @classmethod
-    def lower(cls, value: Any) -> Any:
-        return value.casefold() if isinstance(value, str) else value
 
 
 class NodeResources(Spec):

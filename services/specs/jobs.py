@@ -141,7 +141,7 @@ class Resources(Spec):
     memory: Size | None = None
     cpus: Number | None = Field(default=None, gt=0, le=1024)
     locations: list[str] | None = None
-    max_instance_count: int | None = None
+    max_instance_count: Whole | None = None
     properties: dict[str, Any] | None = None
 
     @field_validator("instance_count", mode="before")

@@ -45,12 +45,16 @@ class Kind:
 
 @dataclass(frozen=True)
 class Read:
-    """What a file turned out to be: its spec, or what is wrong with it. `kind` is None when nobody can say."""
+    """What a file turned out to be: its spec, or what is wrong with it.
+
+    `kind` is None when nobody can say; `is_foreign` when nothing in it points to us.
+    """
 
     kind: Kind | None
     spec: BaseModel | None
     problems: list[Problem] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    is_foreign: bool = False
 
 
 def _not_run(name: str, noun: str, title: str, advice: str = "") -> Kind:
@@ -209,7 +213,7 @@ def detect(document: Mapping[str, Any]) -> Kind:
     if name is None and hint in KINDS:
         name = hint
     if name is None:
-        name = _likeliest(keys)
+        name = _likeliest(keys) or ("invocation" if "inputs" in keys else None)
     if name is None:
         raise Invalid(
             "This is no kind of file that is known here.", hint="Say what it is with 'type', or with a '$schema' line."
@@ -224,7 +228,8 @@ def read(source: Source) -> Read:
     except Invalid as cause:
         message = f"{cause.message} {cause.hint}" if cause.hint else cause.message
         at = cause.where or ""
-        return Read(None, None, [Problem(at, source.line((at,)) if at else 1, message, source.where((at,)))])
+        problem = Problem(at, source.line((at,)) if at else 1, message, source.where((at,)))
+        return Read(None, None, [problem], is_foreign=not at)
     if kind.spec is None:
         return Read(kind, None, [Problem("type", source.line(("type",)), kind.refused, source.where(("type",)))])
     try:
@@ -313,9 +318,7 @@ def _untyped(document: Mapping[str, Any], hint: str) -> str | None:
         return "onlineEndpoint"
     if keys & _OF_WORKSPACES:
         return "workspace"
-    if keys and keys <= {"inputs", "outputs"}:
-        return "invocation"
-    return None
+    return "invocation" if keys and keys <= {"inputs", "outputs"} else None
 
 
 def _twin(document: Mapping[str, Any], hint: str, name: str) -> str:

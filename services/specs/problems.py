@@ -158,6 +158,10 @@ def _sentence(error: ErrorDetails, field: str, line: int | None, model: type[Bas
     if error["type"] in {"string_too_long", "string_too_short"}:
         return _wrong_length(field, error)
     limits = error.get("ctx", {})
+    if error["type"] == "too_short":
+        return f"{field} must not be empty."
+    if error["type"] == "too_long":
+        return f"{field} must have at most {limits['max_length']} entries, not {limits['actual_length']}."
     for bound, said in (("ge", "at least"), ("gt", "more than"), ("le", "at most"), ("lt", "less than")):
         if bound in limits:
             return f"{field} must be {said} {limits[bound]}, not {_shown(error['input'])}."

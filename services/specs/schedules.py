@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from services.specs import cron, timezones
-from services.specs.fields import AssetName, Description, Flag, Local, Spec, Texts, Whole, known_type, tagged
+from services.specs.fields import AssetName, Description, Flag, Local, Spec, Texts, Whole, caseless, known_type, tagged
 from services.specs.jobs import CommandJob, JobInputs, JobOutputs
 from services.specs.pipelines import PipelineJob
 from services.specs.steps import Settings
@@ -62,15 +62,15 @@ def _listed(value: Any) -> Any:
     return value if (isinstance(value, Sequence) and not isinstance(value, str)) or value is None else [value]
 
 
-def _day(value: Any) -> Any:
-    return value.casefold() if isinstance(value, str) else value
-
-
+Frequency = Annotated[
+    Literal["minute", "hour", "day", "week", "month"], caseless("minute", "hour", "day", "week", "month")
+]
 Hour = Annotated[Whole, Field(ge=0, le=23)]
 Minute = Annotated[Whole, Field(ge=0, le=59)]
 MonthDay = Annotated[Whole, Field(ge=1, le=31)]
 WeekDay = Annotated[
-    Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"], BeforeValidator(_day)
+    Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"],
+    caseless("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"),
 ]
 
 
@@ -80,7 +80,7 @@ class Pattern(Spec):
     hours: Annotated[list[Hour], BeforeValidator(_listed, json_schema_input_type=Hour | list[Hour])] = []
     minutes: Annotated[list[Minute], BeforeValidator(_listed, json_schema_input_type=Minute | list[Minute])] = []
     week_days: Annotated[
-        list[WeekDay] | None, BeforeValidator(_listed, json_schema_input_type=str | list[str] | None)
+        list[WeekDay] | None, BeforeValidator(_listed, json_schema_input_type=WeekDay | list[WeekDay] | None)
     ] = None
     month_days: Annotated[
         list[MonthDay] | None, BeforeValidator(_listed, json_schema_input_type=MonthDay | list[MonthDay] | None)
@@ -91,7 +91,9 @@ class RecurrenceTrigger(_Trigger):
     """Every so many minutes, hours, days, weeks or months."""
 
     type: Literal["recurrence"]
-    frequency: Annotated[Literal["minute", "hour", "day", "week", "month"], BeforeValidator(_day)]
+    frequency: Annotated[
+        Literal["minute", "hour", "day", "week", "month"], caseless("minute", "hour", "day", "week", "month")
+    ]
     interval: Whole = Field(ge=1, le=1000)
     schedule: Pattern | None = None
     pattern: Pattern | None = None

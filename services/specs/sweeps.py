@@ -3,11 +3,23 @@
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from services.core.errors import Invalid
 from services.specs import expressions
-from services.specs.fields import AssetName, Description, Flag, Local, Number, Spec, Texts, Whole, known_type, tagged
+from services.specs.fields import (
+    AssetName,
+    Description,
+    Flag,
+    Local,
+    Number,
+    Spec,
+    Texts,
+    Whole,
+    caseless,
+    known_type,
+    tagged,
+)
 from services.specs.interfaces import Command, NodeResources, nothing_is_empty
 from services.specs.jobs import LONGEST, JobInputs, JobOutputs, LiteralInput, Scalar
 
@@ -82,30 +94,23 @@ Drawn = Annotated[
 ]
 
 
+_ALGORITHM = caseless("random", "grid", "bayesian")
+
+
 class Objective(Spec):
     """`primary_metric` is the name exactly as a trial logs it."""
 
-    goal: Literal["minimize", "maximize"]
+    goal: Annotated[Literal["minimize", "maximize"], caseless("minimize", "maximize")]
     primary_metric: str = Field(min_length=1, max_length=250)
-
-    @field_validator("goal", mode="before")
-    @classmethod
-    def lower(cls, value: Any) -> Any:
-        return value.casefold() if isinstance(value, str) else value
 
 
 class Sampling(Spec):
     """How values are drawn; `rule: sobol` and `seed` are for random."""
 
-    type: Literal["random", "grid", "bayesian"]
+    type: Annotated[Literal["random", "grid", "bayesian"], _ALGORITHM]
     seed: Whole | None = None
     rule: Literal["random", "sobol"] | None = None
     logbase: Number | str | None = None
-
-    @field_validator("type", mode="before")
-    @classmethod
-    def lower(cls, value: Any) -> Any:
-        return value.casefold() if isinstance(value, str) else value
 
 
 def _sampling(value: Any) -> Any:
@@ -161,9 +166,7 @@ class Search(Spec):
     objective: Objective
     sampling_algorithm: Annotated[
         Sampling,
-        BeforeValidator(
-            _sampling, json_schema_input_type=Literal["random", "grid", "bayesian", "Random", "Grid"] | Sampling
-        ),
+        BeforeValidator(_sampling, json_schema_input_type=Annotated[str, _ALGORITHM] | Sampling),
     ] = Sampling(type="random")
     early_termination: EarlyTermination | None = None
     limits: Annotated[SweepLimits, BeforeValidator(nothing_is_empty, json_schema_input_type=SweepLimits | None)] = (

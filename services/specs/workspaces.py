@@ -4,6 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from services.specs.fields import Flag, Texts
+
 
 class Workspace(BaseModel):
     """`name` 2–63 letters, digits, '-' and '_'."""
@@ -21,8 +23,9 @@ class WorkspaceFile(Workspace):
     """A workspace's YAML file. What concerns only the cloud (places, networks, keys) is read and means nothing here."""
 
     schema_: str | None = Field(default=None, alias="$schema", exclude=True)
+    tags: Texts = {}
     location: str | None = None
-    hbi_workspace: bool | None = None
+    hbi_workspace: Flag | None = None
     storage_account: str | None = None
     container_registry: str | None = None
     key_vault: str | None = None

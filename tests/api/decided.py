@@ -155,6 +155,8 @@ INSTALL: dict[str, tuple[int, int, int]] = {
     "HEAD /api/v1/openapi.json": (200, 200, 200),
     "GET /api/v1/whoami": (200, 200, 200),
     "GET /api/v1/workspaces": (200, 200, 403),
+    "GET /api/v1/schemas": (200, 200, 200),
+    "GET /api/v1/schemas/{kind}.schema.json": (200, 200, 200),
     "POST /api/v1/workspaces": (201, 403, 403),
     "GET /metrics": (200, 403, 403),
 }
@@ -217,7 +219,7 @@ def address(template: str) -> str:
         "label": "x",
     }
     values |= {"path:path": "user_logs/std_log.txt", "file_id:path": "x", "session_id": "x"}
-    values |= {"run": "ab" * 16, "experiment": "7", "label": "x"}
+    values |= {"run": "ab" * 16, "kind": "commandJob", "experiment": "7", "label": "x"}
     for name, value in values.items():
         template = template.replace("{" + name + "}", value)
     return (
