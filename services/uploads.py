@@ -5,8 +5,10 @@ upload goes on where it stopped. Code becomes a snapshot, data lies in the works
 """
 
 import os
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +17,7 @@ import orjson
 from services import access, datastores
 from services.core.errors import Conflict, Invalid, NotFound
 from services.core.names import is_hex
+from services.engines import archives
 from services.engines.files import Landing, remove_tree, walk
 from services.specs.code import Entry, Manifest
 from services.store.rows import Snapshot
@@ -23,6 +26,7 @@ from services.studio import Scope
 Kind = Literal["code", "data", "context"]
 FILES = 50_000
 BYTES = 1 << 40
+_ENDINGS = ", ".join(archives.ENDINGS)
 
 
 @dataclass(frozen=True)
@@ -71,19 +75,34 @@ def seal(scope: Scope, upload_id: str) -> Upload:
     state = _state(folder, manifest)
     if not state.complete:
         return state
-    target = _target(scope, kind, manifest.id)
-    target.parent.mkdir(parents=True, exist_ok=True)
     (folder / "manifest.json").unlink()
-    try:
-        (folder / "files").rename(target)
-    except OSError as cause:
-        if not target.is_dir():
-            raise Conflict("The upload could not be put in place.", hint="Send it again.") from cause
+    _put(scope, folder / "files", _target(scope, kind, manifest.id), manifest)
     remove_tree(folder)
-    if scope.session.get(Snapshot, (scope.workspace_id, manifest.id)) is None:
-        scope.session.add(
-            Snapshot(workspace_id=scope.workspace_id, id=manifest.id, files=len(manifest.entries), size=manifest.total)
-        )
+    return Upload(manifest.id, complete=True, missing=())
+
+
+def packed(scope: Scope, upload_id: str) -> tuple[Path, Path]:
+    """The archive that a sealed upload of data is, and a folder of its own to unpack it into outside of a transaction.
+
+    Raises NotFound, and Invalid for an upload of anything but one archive.
+    """
+    access.require(scope, "metadata/snapshots/write")
+    folder = _data_folder(scope, upload_id) if is_hex(upload_id) else None
+    found = list(islice(walk(folder), 2)) if folder is not None and folder.is_dir() else []
+    if folder is None or not found:
+        raise NotFound(f"Upload '{upload_id[:80]}' was not found or is not complete.")
+    if len(found) > 1 or not archives.is_archive(found[0].path):
+        raise Invalid("Only an upload of a single archive can be unpacked.", hint=f"It ends in {_ENDINGS}.")
+    room = scope.studio.folders.uploads(scope.workspace_id)
+    room.mkdir(parents=True, exist_ok=True)
+    return folder / found[0].path, room / f"unpacked-{secrets.token_hex(8)}"
+
+
+def adopt(scope: Scope, kind: Kind, folder: Path, manifest: Manifest) -> Upload:
+    """Takes over a folder of our own making as if it had been sent: `manifest` is of its files."""
+    access.require(scope, "metadata/snapshots/write")
+    _check(manifest)
+    _put(scope, folder, _target(scope, kind, manifest.id), manifest)
     return Upload(manifest.id, complete=True, missing=())
 
 
@@ -104,6 +123,20 @@ def data_uri(scope: Scope, reference: str, *, field: str) -> str:
     if root is None or not (root / inside).exists():
         raise NotFound(f"Upload '{upload_id[:80]}' holds no '{inside[:200]}'.", where=field)
     return f"azureml://datastores/{datastores.DEFAULT}/paths/LocalUpload/{upload_id}/{inside}".rstrip("/")
+
+
+def _put(scope: Scope, folder: Path, target: Path, manifest: Manifest) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.rename(target)
+    except OSError as cause:
+        if not target.is_dir():
+            raise Conflict("The upload could not be put in place.", hint="Send it again.") from cause
+        remove_tree(folder)
+    if scope.session.get(Snapshot, (scope.workspace_id, manifest.id)) is None:
+        scope.session.add(
+            Snapshot(workspace_id=scope.workspace_id, id=manifest.id, files=len(manifest.entries), size=manifest.total)
+        )
 
 
 def _check(manifest: Manifest) -> None:

@@ -9,7 +9,9 @@ from app import receiving
 from app.api.bodies import body, described
 from app.api.caller import Asking
 from services import uploads
-from services.specs.code import Entry
+from services.engines import archives
+from services.engines.files import remove_tree
+from services.specs.code import Entry, whole
 
 router = APIRouter(prefix="/workspaces/{ws}/uploads", tags=["uploads"])
 
@@ -55,6 +57,21 @@ def seal(asking: Asking, ws: str, upload: str) -> Any:
     """Closes an upload once everything has arrived and is what was announced."""
     with asking.scope(ws, write=True) as scope:
         return shown(uploads.seal(scope, upload))
+
+
+@router.post("/{upload}/unpack")
+def unpack(asking: Asking, ws: str, upload: str, kind: Literal["code", "data"] = "data") -> Any:
+    """Unpacks an upload of one archive (zip, tar, tar.gz, tar.bz2) into an upload of its files; whole or not at all."""
+    with asking.scope(ws, write=True) as scope:
+        archive, folder = uploads.packed(scope, upload)
+    try:
+        archives.extract(archive, folder)
+        manifest = whole(folder)
+        with asking.scope(ws, write=True) as scope:
+            return shown(uploads.adopt(scope, kind, folder, manifest))
+    finally:
+        if folder.exists():
+            remove_tree(folder)
 
 
 def shown(state: uploads.Upload) -> dict[str, Any]:

@@ -75,6 +75,12 @@ def manifest(root: Path, *, ignore: bool = True, files: int = FILES, size: int =
     return Manifest(entries, tuple(refused), dict(found))
 
 
+def whole(root: Path) -> Manifest:
+    """Of every file of a folder that the studio itself has made: nothing is left out and no link is in it."""
+    paths = sorted(path for path in root.rglob("*") if path.is_file())
+    return Manifest(tuple(_entry(path, path.relative_to(root).as_posix()) for path in paths))
+
+
 def _rules(root: Path) -> pathspec.GitIgnoreSpec | None:
     for name in IGNORE_FILES:
         path = root / name

@@ -116,6 +116,7 @@ WRITES: dict[str, Any] = {
     f"POST {UPLOADS}": ANNOUNCEMENT,
     f"PUT {UPLOADS}/{{upload}}/content": None,
     f"POST {UPLOADS}/{{upload}}/seal": None,
+    f"POST {UPLOADS}/{{upload}}/unpack": None,
     "POST /api/v1/workspaces/{ws}/environments": ENVIRONMENT_BODY,
     f"POST {VERSION}/build": None,
     **asset_writes("environments"),

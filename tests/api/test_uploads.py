@@ -2,8 +2,10 @@
 
 import fcntl
 import hashlib
+import io
 import socket
 import threading
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -257,3 +259,50 @@ def test_another_workspace_knows_nothing_of_an_upload(house: House):
     submitted = {"spec": {"command": "true", "environment": {"image": "a"}}, "snapshot": upload["id"]}
     assert client.post("/api/v1/workspaces/other/jobs", json=submitted).status_code == 404
     assert client.post("/api/v1/workspaces/lab/jobs", json=submitted).status_code == 201
+
+
+def archive(name: str, **files: bytes) -> tuple[str, bytes]:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as packed:
+        for path, content in files.items():
+            packed.writestr(path.replace("__", "/").replace("_", "."), content)
+    return name, made.getvalue()
+
+
+def arrived(client: httpx.Client, name: str, content: bytes) -> str:
+    upload = begun(client, [announced(name, content)], "data")
+    return str(client.put(f"{CODE}/{upload['id']}/content", content=content).json()["id"])
+
+
+@pytest.mark.parametrize("kind", ["data", "code"])
+def test_an_archive_becomes_the_upload_of_its_files(house: House, kind: str):
+    client = house.bearer("ben")
+    id_ = arrived(client, *archive("flowers.zip", iris_csv=b"1\n", deep__a_txt=b"2"))
+    done = client.post(f"{CODE}/{id_}/unpack", params={"kind": kind}).json()
+    entries = [announced("deep/a.txt", b"2"), announced("iris.csv", b"1\n")]
+    assert done == begun(client, entries, kind)
+    assert done["complete"]
+    assert client.post(f"{CODE}/{id_}/unpack", params={"kind": kind}).json() == done
+    assert [path.name for path in house.stage.studio.folders.uploads(house.stage.lab.id).iterdir()] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("a.zip", b"<html>", "no archive"),
+        ("a.csv", b"1\n", "single archive"),
+        (*archive("b.zip", **{"..__x": b"1"}), "leads out"),
+        (*archive("c.zip", **{"a%41": b"1"}), "not a path"),
+    ],
+)
+def test_what_cannot_be_unpacked_is_said_and_leaves_nothing(house: House, name: str, content: bytes, says: str):
+    client = house.bearer("ben")
+    answer = client.post(f"{CODE}/{arrived(client, name, content)}/unpack")
+    assert answer.status_code == 422
+    assert says in answer.json()["detail"]
+    assert list(house.stage.studio.folders.uploads(house.stage.lab.id).iterdir()) == []
+
+
+def test_nothing_is_unpacked_that_was_not_sent(house: House):
+    assert house.bearer("ben").post(f"{CODE}/{'0' * 64}/unpack").status_code == 404
+    assert house.bearer("ben").post(f"{CODE}/..%2F..%2Fx/unpack").status_code == 404
