@@ -251,10 +251,11 @@ def as_json(scope: Scope, asset: Asset) -> dict[str, Any]:
 def _local(scope: Scope, path: str) -> Path | None:
     root = locations.located(scope, path).local
     if root is not None:
-        data.contents(
-            scope,
-            Asset(workspace_id=scope.workspace_id, kind=AssetKind.model, name=path, version="", hash="", path=path),
-        )
+        seen = Asset(workspace_id=scope.workspace_id, kind=AssetKind.model, name=path, version="", hash="", path=path)
+        try:
+            data.contents(scope, seen)
+        except NotFound as cause:
+            raise NotFound(f"'{path[:200]}' holds no file.", where="path") from cause
     return root
 
 

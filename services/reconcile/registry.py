@@ -43,6 +43,7 @@ MARK = "atelier.asset"
 OURS = "atelier."
 STAGES = frozenset({"", "Staging", "Production", "Archived"})
 MOST_EMPTY = 100
+MOST_ROUNDS = 3
 FULL_SECONDS = 60.0
 LEAD_SECONDS = 90.0
 LONGEST_SOURCE = 500
@@ -357,23 +358,32 @@ class Name:
 
     def compare(self, told: tuple[list[ModelVersion], Words] | None = None) -> None:
         """Asks MLflow when it is not told. Raises Unavailable; what else fails is logged and tried again."""
-        if told is None:
-            aliases = self.tracking.aliases_of(self.there, self.name)
-            told = (self.tracking.versions(self.there, self.name) if aliases is not None else [], aliases or {})
+        for _ in range(MOST_ROUNDS):
+            actions = plan(self._ours(), *(told or self._asked()))
+            is_waiting = any(isinstance(each, Label) and not each.here for each in actions)
+            self._keeps_labels = self.principal is None or not is_waiting
+            for action in actions:
+                if self.principal is None or isinstance(action, Take | Adopt | Agree | Label):
+                    self._tried(action)
+            if self.principal is not None or not any(isinstance(each, Take | Give | Adopt | Move) for each in actions):
+                return
+            told = None  # what is there now has words and labels to agree on
+
+    def _asked(self) -> tuple[list[ModelVersion], Words]:
+        aliases = self.tracking.aliases_of(self.there, self.name)
+        return (self.tracking.versions(self.there, self.name) if aliases is not None else [], aliases or {})
+
+    def _ours(self) -> list[Mine]:
         with self.studio.database.session(write=False) as session:
-            mine = _all(session, self.workspace_id, self.name).get((self.workspace_id, self.name), [])
-        actions = plan(mine, *told)
-        is_waiting = any(isinstance(each, Label) and not each.here for each in actions)
-        self._keeps_labels = self.principal is None or not is_waiting
-        for action in actions:
-            if self.principal is not None and isinstance(action, Give | Move | Stay | Forget | Lose):
-                continue
-            try:
-                self._do(action)
-            except Unavailable:
-                raise
-            except AtelierError as cause:
-                log.warning("Model '%s' is not equal in both registries yet: %s", self.name, cause)
+            return _all(session, self.workspace_id, self.name).get((self.workspace_id, self.name), [])
+
+    def _tried(self, action: Action) -> None:
+        try:
+            self._do(action)
+        except Unavailable:
+            raise
+        except AtelierError as cause:
+            log.warning("Model '%s' is not equal in both registries yet: %s", self.name, cause)
 
     def _do(self, action: Action) -> None:
         match action:
