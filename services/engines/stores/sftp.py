@@ -119,7 +119,10 @@ class SftpStore(Store):
     def _walk(self, below: str, *, recursive: bool, after: str) -> Iterator[Entry]:
         try:
             with self._session(below) as client:
-                entries = [_listed(below, one) for one in client.listdir_attr(self._place(client, below))]
+                place = self._place(client, below)
+                if not stat.S_ISDIR(client.lstat(place).st_mode or 0):
+                    return
+                entries = [_listed(below, one) for one in client.listdir_attr(place)]
         except (NotFound, Invalid):
             return
         for entry in sorted((one for one in entries if one is not None), key=lambda one: one.path):

@@ -1,6 +1,7 @@
 """Where a store is and how one enters it: small frozen values, one per kind, without a secret in any repr."""
 
 from dataclasses import dataclass, field
+from urllib.parse import parse_qs
 
 
 @dataclass(frozen=True)
@@ -145,8 +146,11 @@ Credentials = AccessKey | AccountKey | SasToken | ServicePrincipal | ServiceAcco
 
 
 def secrets_of(credentials: Credentials | None) -> frozenset[str]:
-    """What must never be in a message: the values that no repr shows."""
+    """What must never be in a message: the values that no repr shows, and what is the secret of a longer one."""
     if credentials is None:
         return frozenset()
     fields = credentials.__dataclass_fields__.values()
-    return frozenset(value for one in fields if not one.repr and (value := getattr(credentials, one.name)))
+    values = {getattr(credentials, one.name) for one in fields if not one.repr}
+    if isinstance(credentials, SasToken):
+        values |= set(parse_qs(credentials.sas_token.lstrip("?")).get("sig", []))
+    return frozenset(values - {""})

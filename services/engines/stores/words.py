@@ -19,4 +19,4 @@ def shown(text: str, secrets: Collection[str] = ()) -> str:
             if len(form) > 2:
                 text = text.replace(form, "…")
     text = _USER.sub(r"\1", _QUERY.sub(r"\1", text))
-    return " ".join(text.split())[:LONGEST].rstrip(" .")
+    return " ".join(text.split())[:LONGEST].rstrip(" .:")
