@@ -68,7 +68,8 @@ def _texts(value: Any) -> Any:
 
 
 def _version(value: Any) -> Any:
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+    """`1` is `'1'`; `1.10` would be `1.1` and is refused."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _empty_mapping(value: Any) -> Any:
@@ -128,7 +129,7 @@ Texts = Annotated[
     BeforeValidator(_texts),
     BeforeValidator(_empty_mapping, json_schema_input_type=dict[str, _Words] | None),
 ]
-Version = Annotated[str, BeforeValidator(_version, json_schema_input_type=str | int | float)]
+Version = Annotated[str, BeforeValidator(_version, json_schema_input_type=str | int)]
 AssetName = Annotated[
     str,
     AfterValidator(_asset_name),

@@ -55,7 +55,7 @@ class ComponentInput(Spec):
     default: Scalar | None = None
     min: Number | None = None
     max: Number | None = None
-    enum: list[Scalar] | None = None
+    enum: list[Scalar] | None = Field(default=None, min_length=1)
     mode: InputMode | None = None
     path: str | None = Field(default=None, max_length=8192)
     description: Description | None = None

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 from services.core.names import checked, checked_asset
 from services.specs import expressions
 from services.specs.environments import Environment
-from services.specs.fields import Local, Number, Spec, Texts, Whole, size_of, variables
+from services.specs.fields import Flag, Local, Number, Spec, Texts, Whole, size_of, variables
 
 DataType = Literal["uri_file", "uri_folder", "mltable", "mlflow_model", "custom_model", "triton_model"]
 InputMode = Literal["ro_mount", "rw_mount", "download", "direct", "eval_mount", "eval_download"]
@@ -42,10 +42,10 @@ class LiteralInput(Spec):
 
     type: Literal["string", "number", "integer", "boolean"]
     default: Scalar | None = None
-    optional: bool = False
+    optional: Flag = False
     min: Number | None = None
     max: Number | None = None
-    enum: list[Scalar] | None = None
+    enum: list[Scalar] | None = Field(default=None, min_length=1)
     description: str | None = None
 
     @model_validator(mode="after")

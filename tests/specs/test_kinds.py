@@ -1,5 +1,6 @@
 """What a file is, told from its content; every kind is read, and what is wrong is said with its line."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from services.core.errors import Invalid
 from services.specs import kinds, source
 from tests.specs.written import WRITTEN
 
+SECRET = re.compile("credentials|password")
 SCHEMA = "$schema: https://somewhere.example/latest/{}.schema.json\n"
 
 
@@ -26,10 +28,8 @@ def test_an_example_is_read_as_what_it_is(name: str) -> None:
     assert isinstance(spec, kind.spec)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", WRITTEN)
+@pytest.mark.parametrize("name", [name for name, text in WRITTEN.items() if not SECRET.search(text)])
 def test_what_is_written_again_is_read_as_the_same(name: str) -> None:
-    if "redential" in WRITTEN[name] or "password" in WRITTEN[name]:
-        pytest.skip("secrets are not written again")
     kind, spec = kinds.load(WRITTEN[name], "x.yml")
     text = source.dump(spec.model_dump(mode="json", by_alias=True, exclude_unset=True))
     again, same = kinds.load(SCHEMA.format(kind.name) + text, "x.yml")
