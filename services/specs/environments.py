@@ -20,7 +20,7 @@ class BuildContext(Spec):
 
 
 class Environment(Spec):
-    """Exactly one of `image` (with or without `conda_file`) and `build`.
+    """What jobs run in: exactly one of `image` (with or without `conda_file`) and `build`.
 
     `conda_file` is a path in the file and a mapping once it is sent.
     """

@@ -171,7 +171,7 @@ JobOutputs = Annotated[
 
 
 class CommandJob(Spec):
-    """`environment` is a reference or a definition; `code` stays on the machine that sends it."""
+    """One command in one container. `environment` is a reference or a definition; `code` is copied for the run."""
 
     schema_: str | None = Field(default=None, alias="$schema", exclude=True)
     type: Literal["command"] = "command"

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from services.core.errors import Invalid
-from services.specs import kinds, source
+from services.specs import kinds, source, words
 from tests.specs.written import WRITTEN
 
+DOCUMENT = Path(__file__).parents[2] / "docs" / "yaml.md"
 SECRET = re.compile("credentials|password")
 SCHEMA = "$schema: https://somewhere.example/latest/{}.schema.json\n"
 
@@ -120,3 +121,15 @@ def test_every_file_of_the_census_is_read(census: Path) -> None:
             seen[path.relative_to(census).as_posix()] = kind.name
     assert len(seen) >= 60
     assert len(set(seen.values())) >= 14
+
+
+def test_the_document_knows_every_kind_and_every_field() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    assert [kind.name for kind in kinds.WRITTEN if f"| `{kind.name}` | `{kind.noun}` |" not in text] == []
+    assert [each for each in words.FIELDS.values() if f"| {each} |" not in text] == []
+
+
+def test_yaml_in_the_document_is_right() -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+    found = {kinds.load(block, "docs/yaml.md")[0].name for block in blocks}
+    assert len(found) == len(blocks) >= 9
