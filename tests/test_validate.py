@@ -192,3 +192,14 @@ def test_the_census_is_good_but_for_files_that_are_not_there(desk: Desk, census:
     assert len(rows) >= 60
     messages = [each["message"] for row in rows for each in row["problems"]]
     assert [said for said in messages if "was not found" not in said] == []
+
+
+def test_a_chain_of_files_has_an_end(desk: Desk) -> None:
+    for n in range(200):
+        step = f"jobs:\n  a: {{type: pipeline, component: ./f{n + 1}.yml}}\n"
+        desk.write(**{f"f{n}": f"type: pipeline\nname: f{n}\nversion: 1\n{step}"})
+    desk.write(f200="type: pipeline\nname: last\nversion: 1\njobs:\n  a: {component: azureml:x}\n")
+    code, (row,) = desk.rows("f0.yml")
+    assert code == 2
+    assert "chain of more than 20 files" in row["problems"][0]["message"]
+    assert desk.rows("f195.yml")[0] == 0

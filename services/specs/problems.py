@@ -134,11 +134,18 @@ def _is_wrong_kind(found: list[ErrorDetails]) -> bool:
 
 def _told(error: ErrorDetails, model: type[BaseModel], source: Source | None) -> Problem:
     path = [*_names(error["loc"][:-1]), error["loc"][-1]] if _is_key(error) else _names(error["loc"])
+    sentence = _sentence(error, ".".join(map(str, path)), source.line(path) if source else None, model, source)
+    path = _closer(error, path, source) if source else path
     field = ".".join(map(str, path))
-    if not field and source is not None and (first := _said(error).partition(":")[0]) in source.value:
-        path = [first]
-    line = source.line(path) if source else None
-    return Problem(field, line, _sentence(error, field, line, model, source), source.where(path) if source else field)
+    return Problem(field, source.line(path) if source else None, sentence, source.where(path) if source else field)
+
+
+def _closer(error: ErrorDetails, path: list[int | str], source: Source) -> list[int | str]:
+    """A check of a whole mapping begins with the field that it is about: 'jobs.a: …'."""
+    if error["type"] not in {"value_error", "assertion_error"}:
+        return path
+    within = [*path, *_said(error).partition(":")[0].split(".")]
+    return within if tuple(within[: len(path) + 1]) in source.lines else path
 
 
 def _said(error: ErrorDetails) -> str:

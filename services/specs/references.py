@@ -18,6 +18,7 @@ from services.specs.problems import Problem
 from services.specs.source import Source, load_file
 from services.specs.steps import CommandStep, ParallelStep, PipelineStep, SweepStep
 
+DEPTH = 20
 _Path = tuple[str | int, ...]
 _Step = CommandStep | ParallelStep | PipelineStep | SweepStep
 
@@ -27,13 +28,16 @@ class Checker:
     """Reads files and what they name; each file once, however many name it."""
 
     seen: dict[Path, kinds.Read] = field(default_factory=dict)
+    depth: int = 0
 
     def file(self, path: Path) -> kinds.Read:
         """What a file is, and all that is wrong with it and with what it names. Nothing is raised."""
         path = path.resolve() if path.exists() else path
         if path not in self.seen:
             self.seen[path] = kinds.Read(None, None)  # a file that leads back to itself is told by who reads it first
+            self.depth += 1
             self.seen[path] = self._read(path)
+            self.depth -= 1
         return self.seen[path]
 
     def source(self, source: Source, base: Path) -> kinds.Read:
@@ -86,6 +90,8 @@ class Checker:
         return self._yaml(value, path, local.noun, spec, source, at) if local.noun else []
 
     def _yaml(self, text: str, path: Path, noun: str, spec: BaseModel, source: Source, at: _Path) -> list[Problem]:
+        if self.depth > DEPTH:
+            return [_problem(source, at, f"'{text[:200]}' is the end of a chain of more than {DEPTH} files")]
         found = self.file(path)
         if found.problems:
             first = found.problems[0]

@@ -1,9 +1,12 @@
 """What a file is, told from its content; every kind is read, and what is wrong is said with its line."""
 
+import contextlib
 import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
 
 from services.core.errors import Invalid
 from services.specs import kinds, source, words
@@ -133,3 +136,24 @@ def test_yaml_in_the_document_is_right() -> None:
     blocks = re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
     found = {kinds.load(block, "docs/yaml.md")[0].name for block in blocks}
     assert len(found) == len(blocks) >= 9
+
+
+@given(some.text(max_size=200))
+@settings(max_examples=300, deadline=None)
+def test_any_text_is_a_file_of_ours_or_an_error_of_ours(text: str) -> None:
+    with contextlib.suppress(Invalid):
+        kind, spec = kinds.load(text)
+        assert isinstance(spec, kind.spec)  # type: ignore[arg-type]
+
+
+@given(
+    some.dictionaries(
+        some.sampled_from(sorted({key for kind in kinds.WRITTEN for key in kind.fields})),
+        some.none() | some.booleans() | some.integers() | some.text(max_size=9) | some.just({}) | some.just([]),
+        max_size=5,
+    )
+)
+@settings(max_examples=500, deadline=None)
+def test_any_mix_of_fields_is_told_what_it_is_or_refused(value: dict[str, object]) -> None:
+    with contextlib.suppress(Invalid):
+        assert kinds.detect(value) in kinds.KINDS.values()

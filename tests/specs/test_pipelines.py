@@ -104,3 +104,12 @@ def test_too_many_steps_and_long_circles_are_refused_quickly() -> None:
     with pytest.raises(Invalid, match="wait for each other"):
         read(chain(**circle))
     assert time.process_time() - started < 30  # each takes about a second; growing with the square takes minutes
+
+
+def test_a_problem_between_steps_names_the_line_of_the_step_that_says_it() -> None:
+    with pytest.raises(Invalid) as caught:
+        read(chain(a="", b="z"))
+    assert str(caught.value.where) == "p.yml:6"
+    with pytest.raises(Invalid) as caught:
+        read(chain(a="", b="").replace("ls", "ls ${{inputs.x}}"))
+    assert str(caught.value.where) == "p.yml:3"
