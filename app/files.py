@@ -1,6 +1,7 @@
 """Browser routes for what does not go through Streamlit: logs, downloads, archives, uploads, signed links."""
 
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated, Any, BinaryIO
 
 import anyio.to_thread
 from fastapi import APIRouter, Header, Query, Request
@@ -12,9 +13,11 @@ from app.api.bodies import body
 from app.api.caller import Asking
 from app.api.uploads import Announcement, shown
 from services import artifacts, assets, data, logs, models, uploads
+from services.engines.contents import Contents
 
 router = APIRouter(prefix="/files", include_in_schema=False)
 Range = Annotated[str | None, Header()]
+MOST_PACKED = 100_000
 
 
 @router.get("/log/{ws}/{job}")
@@ -72,6 +75,14 @@ def model_file(asking: Asking, ws: str, name: str, path: str, version: str = "",
     return streams.file(opened, size, path, range)
 
 
+@router.get("/model-archive/{ws}/{name}")
+def model_archive(asking: Asking, ws: str, name: str, version: str = "") -> Response:
+    with asking.scope(ws) as scope:
+        found = models.contents(scope, models.get(scope, name, version or None))
+    openers = {each.path: partial(_only, found, each.path) for each in found.listing(most=MOST_PACKED).files}
+    return streams.packed(f"{name}-{version}" if version else name, openers)
+
+
 @router.get("/archive/{ws}/{job}")
 def archive(asking: Asking, ws: str, job: str) -> Response:
     return streams.archive(asking.studio, asking.principal, ws, job)
@@ -111,3 +122,7 @@ async def seal(asking: Asking, ws: str, upload: str) -> Any:
             return uploads.seal(scope, upload)
 
     return shown(await anyio.to_thread.run_sync(sealed))
+
+
+def _only(contents: Contents, path: str) -> BinaryIO:
+    return contents.opened(path)[0]

@@ -2,7 +2,7 @@
 
 import re
 import zipfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 from urllib.parse import quote
@@ -64,6 +64,11 @@ def archive(studio: Studio, principal: Principal, workspace: str, name: str) -> 
     with studio.scope(principal, workspace) as scope:
         listed = artifacts.listed(scope, name)
         openers = {each.path: _opener(studio, principal, workspace, name, each.path) for each in listed}
+    return packed(name, openers)
+
+
+def packed(name: str, openers: Mapping[str, Callable[[], BinaryIO]]) -> Response:
+    """Files by the path that they get, as a zip that is made while it is sent."""
     headers = {**SAFE, "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}.zip"}
     return StreamingResponse(_zipped(openers), headers=headers, media_type="application/zip")
 
@@ -175,7 +180,7 @@ class _Sink:
         return data
 
 
-def _zipped(openers: dict[str, Callable[[], BinaryIO]]) -> Iterator[bytes]:
+def _zipped(openers: Mapping[str, Callable[[], BinaryIO]]) -> Iterator[bytes]:
     sink = _Sink()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED, allowZip64=True, compresslevel=1) as archive_:  # type: ignore[call-overload]
         for path, opened in openers.items():

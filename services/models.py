@@ -140,6 +140,14 @@ def described(scope: Scope, path: str) -> dict[str, Any]:
     return mlmodel.described(root) if root is not None else {}
 
 
+def seen(scope: Scope, path: str) -> dict[str, Any]:
+    """The same for a place as it is given when a model is created: an upload, or any URI. Raises as `create`."""
+    access.require(scope, "models/read")
+    uri = uploads.data_uri(scope, path, field="path") if path.startswith(_UPLOAD) else path
+    locations.maker(scope, uri)
+    return described(scope, uri)
+
+
 def approve(scope: Scope, asset: Asset, note: str, *, withdraw: bool = False) -> Asset:
     """Says that this version may be used, by whom and why; or takes that back."""
     access.require(scope, "models/approve/action")

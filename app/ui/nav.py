@@ -34,6 +34,9 @@ SCREENS = {
         Screen("experiment", "Experiment", "science", parent="experiments"),
         Screen("environments", "Environments", "deployed_code", section="Assets"),
         Screen("environment", "Environment", "deployed_code", parent="environments"),
+        Screen("models", "Models", "model_training", section="Assets"),
+        Screen("new_model", "Register model", "add", parent="models"),
+        Screen("model", "Model", "model_training", parent="models"),
         Screen("compute", "Compute", "memory", section="Manage"),
         Screen("workspaces", "Workspaces", "layers", section="Manage", in_workspace=False),
     )

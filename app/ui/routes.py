@@ -29,6 +29,14 @@ def model(name: str, version: str, path: str) -> str:
     return _made("model", name, version=version, path=path) if context.behind_gate() else ""
 
 
+def data(name: str, version: str, path: str) -> str:
+    return _made("data", name, version=version, path=path) if context.behind_gate() else ""
+
+
+def model_archive(name: str, version: str) -> str:
+    return _made("model-archive", name, version=version)
+
+
 def archive(job: str) -> str:
     return _made("archive", job)
 

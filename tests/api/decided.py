@@ -142,6 +142,7 @@ BROWSER_READS = {
     "GET /files/code/{ws}/{job}": "path=main.py",
     "GET /files/datastore/{ws}/{name}": "path=a.txt",
     "GET /files/model/{ws}/{name}": "path=MLmodel",
+    "GET /files/model-archive/{ws}/{name}": "",
     "GET /files/archive/{ws}/{job}": "",
     "GET /files/data/{ws}/{name}": "path=a.csv",
 }
