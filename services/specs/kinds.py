@@ -4,7 +4,7 @@
 """
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -341,12 +341,16 @@ def _is_component(document: Mapping[str, Any]) -> bool:
     return bool(values) and all(isinstance(each, Mapping) and "type" in each and "path" not in each for each in values)
 
 
-def _likeliest(keys: Any) -> str | None:
-    """The kind whose fields the keys come nearest to, so that a misspelt one can be told. Needs two that fit."""
+def _likeliest(keys: Collection[str]) -> str | None:
+    """The kind whose fields the keys come nearest to, so that a misspelt one can be told.
+
+    Half of them must be its own, and another one near.
+    """
     scored = []
     for kind in WRITTEN:
         fields = kind.fields
-        score = sum(2 if key in fields else bool(difflib.get_close_matches(str(key), fields, n=1)) for key in keys)
-        scored.append((score, kind.name))
+        own = sum(key in fields for key in keys)
+        near = sum(key not in fields and bool(difflib.get_close_matches(key, fields, n=1)) for key in keys)
+        scored.append((2 * own + near if 2 * own >= len(keys) else 0, kind.name))
     best = max(score for score, _ in scored)
     return next(name for score, name in scored if score == best) if best >= 3 else None

@@ -100,6 +100,7 @@ def test_the_content_says_what_it_is(text: str, name: str) -> None:
         ("type: azure_blb\n", "Did you mean 'azure_blob'?"),
         ("type: [command]\n", "is not known here"),
         ("services: {web: {}}\nnetworks: {}\n", "no kind of file that is known here"),
+        ("python: 3.10\nbuild_dependencies: []\ndependencies: []\n", "no kind of file that is known here"),
     ],
 )
 def test_what_is_not_run_is_refused_by_its_name(text: str, said: str) -> None:
