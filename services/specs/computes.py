@@ -1,11 +1,11 @@
 """A compute target as people write it. Sizes, places and networks of the cloud are read and mean nothing here."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from services.specs.fields import Description, Flag, Secret, Spec, Texts, Whole
+from services.specs.fields import UNSPOKEN, Description, Flag, Secret, Spec, Texts, Whole
 
 
 class SshSettings(Spec):
@@ -38,7 +38,7 @@ class AmlCompute(_Compute):
     min_instances: Whole = Field(default=0, ge=0, le=10_000)
     max_instances: Whole = Field(default=4, ge=0, le=10_000)
     idle_time_before_scale_down: Whole = Field(default=120, ge=0, le=86_400 * 30)
-    ssh_settings: SshSettings | None = None
+    ssh_settings: Annotated[SshSettings | None, UNSPOKEN] = None
     ssh_public_access_enabled: Flag | None = None
     network_settings: dict[str, Any] | None = None
     enable_node_public_ip: Flag | None = None
@@ -55,7 +55,7 @@ class ComputeInstance(_Compute):
 
     type: Literal["computeinstance"]
     size: str | None = None
-    ssh_settings: SshSettings | None = None
+    ssh_settings: Annotated[SshSettings | None, UNSPOKEN] = None
     ssh_public_access_enabled: Flag | None = None
     network_settings: dict[str, Any] | None = None
     enable_node_public_ip: Flag | None = None
@@ -80,7 +80,7 @@ class VirtualMachineCompute(_Compute):
 
     type: Literal["virtualmachine"]
     resource_id: str | None = None
-    ssh_settings: SshSettings | None = None
+    ssh_settings: Annotated[SshSettings | None, UNSPOKEN] = None
 
 
 Compute = AmlCompute | ComputeInstance | KubernetesCompute | VirtualMachineCompute

@@ -7,10 +7,10 @@ not in a repr, not in a dump, not in an error. `disclosed` is the one way to the
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from services.specs.fields import AssetName, Description, Flag, Secret, Spec, Texts, Whole
+from services.specs.fields import UNSPOKEN, AssetName, Description, Flag, Secret, Spec, Texts, Whole
 from services.specs.problems import chosen
 from services.specs.source import Source
 
@@ -89,16 +89,6 @@ class BearerToken(Credentials):
     token: Secret
 
 
-def _unspoken(value: Any) -> Any:
-    """A mapping, or nothing; refused without being repeated."""
-    if value is not None and not isinstance(value, Mapping | Credentials):
-        raise PydanticCustomError("secret_type", "must be a mapping, such as 'account_key: …'")
-    return value
-
-
-_Unspoken = BeforeValidator(_unspoken)
-
-
 class _Datastore(Spec):
     model_config = ConfigDict(hide_input_in_errors=True)
 
@@ -118,7 +108,7 @@ class AzureBlob(_Datastore):
     container_name: str = Field(min_length=1)
     endpoint: str = "core.windows.net"
     protocol: Literal["https", "http", "wasbs", "wasb"] = "https"
-    credentials: Annotated[AccountKey | SasToken | ServicePrincipal | None, _Unspoken] = None
+    credentials: Annotated[AccountKey | SasToken | ServicePrincipal | None, UNSPOKEN] = None
 
 
 class AzureFile(_Datastore):
@@ -129,7 +119,7 @@ class AzureFile(_Datastore):
     file_share_name: str = Field(min_length=1)
     endpoint: str = "core.windows.net"
     protocol: Literal["https", "http"] = "https"
-    credentials: Annotated[AccountKey | SasToken | None, _Unspoken] = None
+    credentials: Annotated[AccountKey | SasToken | None, UNSPOKEN] = None
 
 
 class AzureDataLakeGen2(_Datastore):
@@ -140,7 +130,7 @@ class AzureDataLakeGen2(_Datastore):
     filesystem: str = Field(min_length=1)
     endpoint: str = "core.windows.net"
     protocol: Literal["https", "http", "abfss", "abfs"] = "https"
-    credentials: Annotated[ServicePrincipal | Certificate | AccountKey | SasToken | None, _Unspoken] = None
+    credentials: Annotated[ServicePrincipal | Certificate | AccountKey | SasToken | None, UNSPOKEN] = None
 
 
 class AzureDataLakeGen1(_Datastore):
@@ -148,7 +138,7 @@ class AzureDataLakeGen1(_Datastore):
 
     type: Literal["azure_data_lake_gen1"]
     store_name: str = Field(min_length=1)
-    credentials: Annotated[ServicePrincipal | Certificate | None, _Unspoken] = None
+    credentials: Annotated[ServicePrincipal | Certificate | None, UNSPOKEN] = None
 
 
 class Folder(_Datastore):
@@ -174,7 +164,7 @@ class S3(_Datastore):
     endpoint: str | None = None
     region: str | None = None
     path_style: Flag = False
-    credentials: Annotated[AccessKey | None, _Unspoken] = None
+    credentials: Annotated[AccessKey | None, UNSPOKEN] = None
 
 
 class Gcs(_Datastore):
@@ -184,7 +174,7 @@ class Gcs(_Datastore):
     bucket: str = Field(min_length=1)
     prefix: str = ""
     endpoint: str | None = None
-    credentials: Annotated[ServiceAccount | None, _Unspoken] = None
+    credentials: Annotated[ServiceAccount | None, UNSPOKEN] = None
 
 
 class Sftp(_Datastore):
@@ -196,7 +186,7 @@ class Sftp(_Datastore):
     username: str | None = None
     path: str = "/"
     host_key: str | None = None
-    credentials: Annotated[Password | PrivateKey | None, _Unspoken] = None
+    credentials: Annotated[Password | PrivateKey | None, UNSPOKEN] = None
 
 
 class Http(_Datastore):
@@ -204,7 +194,7 @@ class Http(_Datastore):
 
     type: Literal["http"]
     url: str = Field(max_length=2048)
-    credentials: Annotated[Password | BearerToken | None, _Unspoken] = None
+    credentials: Annotated[Password | BearerToken | None, UNSPOKEN] = None
 
     @field_validator("url")
     @classmethod

@@ -108,6 +108,13 @@ def _secret(value: Any) -> Any:
     return value
 
 
+def _unspoken(value: Any) -> Any:
+    """A mapping with secrets, or nothing; refused without being repeated."""
+    if value is not None and not isinstance(value, Mapping | BaseModel):
+        raise PydanticCustomError("secret_type", "must be a mapping")
+    return value
+
+
 def _shown(value: SecretStr, info: SerializationInfo) -> str:
     is_told = isinstance(info.context, dict) and info.context.get("secrets") is True
     return value.get_secret_value() if is_told else str(value)
@@ -136,6 +143,7 @@ AssetName = Annotated[
     WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$"}),
 ]
 Secret = Annotated[SecretStr, BeforeValidator(_secret, json_schema_input_type=str), PlainSerializer(_shown)]
+UNSPOKEN = BeforeValidator(_unspoken)
 Description = Annotated[str, Field(max_length=10_000)]
 
 

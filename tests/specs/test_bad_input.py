@@ -134,7 +134,8 @@ def test_other_files_are_told_what_is_wrong_too(text: str, said: str) -> None:
 
 
 def test_a_password_is_not_repeated() -> None:
-    assert "1234" not in said_of(CLUSTER + "ssh_settings: {admin_password: 1234}\n")
+    for written in ("{admin_password: 1234}", "{admin_password: [1234]}", "'1234'", "[1234]"):
+        assert "1234" not in said_of(f"{CLUSTER}ssh_settings: {written}\n")
     _, spec = kinds.load(CLUSTER + "ssh_settings: {admin_password: canary}\n")
     assert "canary" not in repr(spec) + spec.model_dump_json()
 
