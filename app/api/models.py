@@ -15,7 +15,7 @@ from services.core.errors import Invalid
 from services.core.paging import MOST
 from services.core.states import AssetKind
 from services.engines.contents import Contents
-from services.specs.models import SHOWN, Model
+from services.specs.models import Model
 from services.specs.problems import checked
 
 router = shared("models", AssetKind.model, models.as_json)
@@ -43,7 +43,7 @@ class Approval(BaseModel):
 @router.post("", status_code=201, openapi_extra=described(Definition))
 def create(asking: Asking, ws: str, sent: Definition = body(Definition)) -> Any:
     """Creates a version: of files uploaded before, a job's output, a run's artifacts or a datastore's path."""
-    spec = checked(Model, {key: value for key, value in sent.spec.items() if key not in SHOWN})
+    spec = checked(Model, sent.spec)
     with asking.scope(ws, write=True) as scope:
         return models.as_json(scope, models.create(scope, spec))
 

@@ -36,7 +36,7 @@ def create(
     """Creates a version; local files are sent, and the type is told from them when it is left out."""
     from app.cli import reading, upload
     from services.specs import overrides, source
-    from services.specs.models import SHOWN, Model
+    from services.specs.models import Model
     from services.specs.problems import checked
 
     if not file and not path:
@@ -45,7 +45,7 @@ def create(
     if path and _is_local(path):
         path = str(Path(path.removeprefix("file:")).expanduser().absolute())
     given = {"name": name, "version": version, "type": type, "path": path, "description": description, "stage": stage}
-    value = {key: each for key, each in written.value.items() if key not in SHOWN}
+    value = dict(written.value)
     value = overrides.apply(value, [*(set_ or []), *(f"tags.{tag}" for tag in tags or [])])
     spec = checked(Model, value | {key: each for key, each in given.items() if each}, written)
     if not spec.name:

@@ -4,13 +4,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from services.specs.fields import AssetName, Description, Flag, Local, Spec, Texts, Version
+from services.specs.fields import AssetName, Description, Flag, Kept, Local, Spec, Texts, Version
 
 DataAssetType = Literal["uri_file", "uri_folder", "mltable"]
 PATH_LIMIT = 8192
 
 
-class DataAsset(Spec):
+class DataAsset(Kept):
     """A named version of data. A local path is uploaded when it is created; any URI is kept as it is, never copied
     and never checked.
     """

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from services.core.errors import Invalid
-from services.specs.fields import Local, Spec, Texts, Version, image_reference
+from services.specs.fields import Kept, Local, Spec, Texts, Version, image_reference
 from services.specs.source import dump
 
 
@@ -19,7 +19,7 @@ class BuildContext(Spec):
     dockerfile_path: str = "Dockerfile"
 
 
-class Environment(Spec):
+class Environment(Kept):
     """What jobs run in: exactly one of `image` (with or without `conda_file`) and `build`.
 
     `conda_file` is a path in the file and a mapping once it is sent.

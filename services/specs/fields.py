@@ -12,12 +12,15 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     PlainSerializer,
     SecretStr,
     SerializationInfo,
     WithJsonSchema,
+    model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from services.core import names
 from services.core.errors import Invalid
@@ -52,6 +55,44 @@ class Spec(BaseModel):
     """Frozen; unknown keys are refused; `$schema` is accepted wherever the cloud writes it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+TOLD = frozenset(
+    {
+        "archived",
+        "build_error",
+        "build_status",
+        "creation_context",
+        "digest",
+        "facts",
+        "files",
+        "id",
+        "image_reference",
+        "image_size",
+        "labels",
+        "packages",
+        "size",
+    }
+)
+
+
+class Kept(Spec):
+    """What a workspace keeps by name and version. What is told of one and never written (`TOLD`) is read as if it were
+    not there, so that what is shown is a file that makes an equal one.
+    """
+
+    @model_validator(mode="before")
+    @classmethod
+    def written(cls, value: Any) -> Any:
+        told = TOLD - cls.model_fields.keys()
+        return {key: inner for key, inner in value.items() if key not in told} if isinstance(value, dict) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        made = handler.resolve_ref_schema(handler(schema))
+        for key in sorted(TOLD - cls.model_fields.keys()):
+            made["properties"][key] = {"description": "Told by the studio, never written.", "readOnly": True}
+        return made
 
 
 def text_of(value: Any) -> Any:

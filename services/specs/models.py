@@ -5,17 +5,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from services.specs.data import PATH_LIMIT
-from services.specs.fields import AssetName, Description, Local, Spec, Texts, Version
+from services.specs.fields import AssetName, Description, Kept, Local, Texts, Version
 
 ModelType = Literal["custom_model", "mlflow_model", "triton_model"]
 
-SHOWN = frozenset(
-    {"id", "creation_context", "archived", "labels", "facts", "latest_version", "size", "files", "digest"}
-)
-"""What is told of a model and never written: a file that holds it is read as if it did not."""
-
-
-class Model(Spec):
+class Model(Kept):
     """A named version of a model: a local path, a datastore's or a job output's URI, or `runs:/<id>/<path>`."""
 
     schema_: str | None = Field(default=None, alias="$schema", exclude=True)
