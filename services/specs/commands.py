@@ -7,12 +7,12 @@ from pydantic import Field, model_validator
 from services.core.errors import Invalid
 from services.specs import expressions
 from services.specs.environments import Environment
-from services.specs.fields import AssetName, Description, Flag, Local, Spec, Texts, Version
+from services.specs.fields import AssetName, Description, Flag, Kept, Local, Texts, Version
 from services.specs.interfaces import Distribution, Inputs, NodeResources, Outputs
 from services.specs.jobs import COMMAND_LIMIT
 
 
-class Interfaced(Spec):
+class Interfaced(Kept):
     """What every component has: a name, a version, and what goes in and comes out."""
 
     schema_: str | None = Field(default=None, alias="$schema", exclude=True)
