@@ -77,6 +77,7 @@ def _hop(url: str, part: Path, allowed_hosts: Collection[str], limit: int) -> st
 
 
 def checked_address(host: str, port: int, allowed_hosts: Collection[str]) -> str:
+    """Where to connect to. Raises Invalid for a host inside of the network, Unavailable for one that is not known."""
     if f"{host}:{port}" in allowed_hosts or host in allowed_hosts:
         return host
     try:

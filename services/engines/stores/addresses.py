@@ -9,11 +9,21 @@ from services.core.errors import Invalid, Unavailable
 
 def checked_endpoint(url: str, name: str) -> str:
     """The URL without a slash at its end. Raises Invalid, Unavailable when its host is not known."""
-    parts = _split(url)
-    if parts is None or parts[0] not in {"http", "https"} or not parts[1]:
-        raise Invalid(f"Datastore '{name}' has an endpoint that is not an http(s) URL without a name and a password.")
-    checked_host(parts[1], name)
+    if not is_plain(url):
+        raise Invalid(f"Datastore '{name}' has an endpoint that is not an http(s) URL without a password or a query.")
+    checked_host(urlsplit(url).hostname or "", name)
     return url.rstrip("/")
+
+
+def is_plain(url: str) -> bool:
+    """Whether it is an http(s) URL of a host, with nothing in it that may be a secret: no user, no query."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    is_of_a_host = parts.scheme in {"http", "https"} and bool(parts.hostname) and port != 0
+    return is_of_a_host and parts.username is None and not parts.query and not parts.fragment
 
 
 def checked_host(host: str, name: str) -> None:
@@ -27,13 +37,3 @@ def checked_host(host: str, name: str) -> None:
         plain = getattr(address, "ipv4_mapped", None) or address
         if plain.is_link_local or plain.is_multicast or plain.is_unspecified:
             raise Invalid(f"Datastore '{name}' is at {plain}, where no data is kept.")
-
-
-def _split(url: str) -> tuple[str, str] | None:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return None
-    if parts.username is not None or parts.query or parts.fragment:
-        return None
-    return parts.scheme, parts.hostname or ""

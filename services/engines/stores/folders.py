@@ -34,7 +34,13 @@ class FolderStore(Store):
         below = paths.folder_of(prefix)
         with self._translated(prefix):
             self._root.stat()
-            yield from islice(self._walk(below, recursive=recursive, after=after), limit)
+            found = self._walk(below, recursive=recursive, after=after)
+            yield from islice((entry for entry in found if paths.is_tidy(entry.path)), limit)
+
+    def everything(self, prefix: str = "") -> Iterator[Entry]:
+        with self._translated(prefix):
+            self._root.stat()
+            yield from self._walk(paths.folder_of(prefix), recursive=True, after="")
 
     def stat(self, path: str) -> Entry:
         with self._opened(path) as file:
@@ -106,9 +112,9 @@ class FolderStore(Store):
             if not path.endswith("/"):
                 if path > after:
                     yield _entry(path, facts)
-            elif recursive and (path > after or after.startswith(path)):
+            elif recursive and paths.is_tidy(path) and (path > after or after.startswith(path)):
                 yield from self._walk(path[:-1], recursive=True, after=after)
-            elif not recursive and path > after:
+            elif path > after and not (recursive and paths.is_tidy(path)):
                 yield Entry(path, 0, datetime.fromtimestamp(facts.st_mtime, UTC))
 
     @contextmanager
@@ -153,14 +159,16 @@ class FolderStore(Store):
 
 
 def _is_shown(entry: "os.DirEntry[str]") -> bool:
-    """Files and folders that can be asked for again; links, unfinished files and a disk's `lost+found` are not."""
-    if entry.name.startswith(UNFINISHED) or entry.name == "lost+found" or not paths.is_tidy(entry.name):
+    """Files and folders; links, unfinished files and a disk's `lost+found` are not."""
+    if entry.name.startswith(UNFINISHED) or entry.name == "lost+found":
         return False
     return entry.is_dir(follow_symlinks=False) or entry.is_file(follow_symlinks=False)
 
 
 def _path(below: str, entry: "os.DirEntry[str]") -> str:
-    path = f"{below}/{entry.name}" if below else entry.name
+    """Bytes that are no letters are written out, with a backslash that makes it a path that nobody can ask for."""
+    name = entry.name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    path = f"{below}/{name}" if below else name
     return f"{path}/" if entry.is_dir(follow_symlinks=False) else path
 
 

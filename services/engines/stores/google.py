@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from typing import Any, BinaryIO
@@ -53,10 +54,13 @@ class GoogleStore(Store):
         self, prefix: str = "", *, recursive: bool = True, limit: int | None = None, after: str = ""
     ) -> Iterator[Entry]:
         found = self._all(paths.folder_of(prefix), recursive=recursive, after=after)
-        yield from islice((entry for entry in found if entry.path > after), limit)
+        yield from islice((one for one in found if one.path > after and paths.is_tidy(one.path)), limit)
+
+    def everything(self, prefix: str = "") -> Iterator[Entry]:
+        return self._all(paths.folder_of(prefix), recursive=True, after="")
 
     def stat(self, path: str) -> Entry:
-        return self._entry(self._asked("GET", self._object(path), path, params={"fields": _FIELDS}).json())
+        return self._entry(self._told(self._asked("GET", self._object(path), path, params={"fields": _FIELDS})))
 
     def read(self, path: str, offset: int = 0, length: int | None = None, *, etag: str = "") -> bytes:
         end = None if length is None else offset + length
@@ -70,13 +74,13 @@ class GoogleStore(Store):
             answer = self._asked(
                 "GET", self._object(path), path, params=params, headers={"Range": f"bytes={offset}-{until - 1}"}
             )
-            if answer.status_code == 416:
+            if answer.code == 416:
                 break
             generation = answer.headers.get("x-goog-generation") or (self.stat(path).etag if etag else "")
             if etag and generation != etag:
                 raise Conflict(f"'{path}' of datastore '{self.name}' has changed.", hint="Read it again.")
             etag = generation or etag
-            piece = answer.content if answer.status_code == 206 else answer.content[offset:until]
+            piece = answer.body if answer.code == 206 else answer.body[offset:until]
             pieces.append(piece)
             if len(piece) < until - offset:
                 break
@@ -105,9 +109,9 @@ class GoogleStore(Store):
             self.stat(path)
             return
         url = f"{source}/rewriteTo{goal.removeprefix('/storage/v1')}"
-        said = self._asked("POST", url, path).json()
+        said = self._told(self._asked("POST", url, path))
         while said.get("rewriteToken") and not said.get("done", True):
-            said = self._asked("POST", url, path, params={"rewriteToken": said["rewriteToken"]}).json()
+            said = self._told(self._asked("POST", url, path, params={"rewriteToken": said["rewriteToken"]}))
         self.delete(path)
 
     def delete(self, path: str) -> None:
@@ -132,10 +136,10 @@ class GoogleStore(Store):
         if not recursive:
             params["delimiter"] = "/"
         while True:
-            page = self._asked("GET", f"{self._bucket()}/o", below, params=params).json()
+            page = self._told(self._asked("GET", f"{self._bucket()}/o", below, params=params))
             entries = [self._entry(one) for one in page.get("items", []) if not one["name"].endswith("/")]
             entries += [Entry(self._without(one), 0) for one in page.get("prefixes", [])]
-            yield from sorted((one for one in entries if _is_asked_for(one)), key=lambda entry: entry.path)
+            yield from sorted(entries, key=lambda entry: entry.path)
             if not page.get("nextPageToken"):
                 return
             params["pageToken"] = page["nextPageToken"]
@@ -144,15 +148,15 @@ class GoogleStore(Store):
         edge = secrets.token_hex(16)
         facts = f"--{edge}\r\nContent-Type: application/json\r\n\r\n{json.dumps({'name': name})}\r\n"
         body = f"{facts}--{edge}\r\nContent-Type: application/octet-stream\r\n\r\n".encode() + content
-        said: Mapping[str, Any] = self._asked(
+        answer = self._asked(
             "POST",
             self._uploads(),
             path,
             params={"uploadType": "multipart"},
             headers={"Content-Type": f"multipart/related; boundary={edge}"},
-            content=body + f"\r\n--{edge}--".encode(),
-        ).json()
-        return said
+            body=body + f"\r\n--{edge}--".encode(),
+        )
+        return self._told(answer)
 
     def _sent(self, path: str, session: str, piece: bytes, stream: BinaryIO, size: int | None) -> Entry:
         """Part by part; the last one, told by what follows it, says how large the whole is."""
@@ -164,9 +168,9 @@ class GoogleStore(Store):
                 self._check_size(path, end, size)
             total = "*" if following else str(end)
             headers = {"Content-Range": f"bytes {at}-{end - 1}/{total}"}
-            answer = self._asked("PUT", session, path, headers=headers, content=piece)
+            answer = self._asked("PUT", session, path, headers=headers, body=piece)
             if not following:
-                return self._entry(answer.json())
+                return self._entry(self._told(answer))
             at, piece = end, following
 
     def _abandon(self, session: str) -> None:
@@ -205,22 +209,44 @@ class GoogleStore(Store):
     def _without(self, place: str) -> str:
         return place[len(self._prefix) + 1 :] if self._prefix else place
 
-    def _entry(self, said: Mapping[str, Any]) -> Entry:
-        modified = datetime.fromisoformat(said["updated"]) if said.get("updated") else None
-        return Entry(self._without(said["name"]), int(said["size"]), modified, str(said.get("generation", "")))
+    def _told(self, answer: "_Answer") -> Mapping[str, Any]:
+        try:
+            said = json.loads(answer.body)
+        except ValueError:
+            said = None
+        if not isinstance(said, dict):
+            raise EngineError(f"The server of datastore '{self.name}' does not speak as Google's does.")
+        return said
 
-    def _asked(self, verb: str, url: str, path: str, *, retried: bool = True, **wish: Any) -> httpx.Response:
+    def _entry(self, said: Mapping[str, Any]) -> Entry:
+        try:
+            modified = datetime.fromisoformat(said["updated"]) if said.get("updated") else None
+            return Entry(self._without(said["name"]), int(said["size"]), modified, str(said.get("generation", "")))
+        except (KeyError, ValueError, TypeError) as cause:
+            raise EngineError(f"The server of datastore '{self.name}' does not speak as Google's does.") from cause
+
+    def _asked(
+        self, verb: str, url: str, path: str, *, body: bytes = b"", retried: bool = True, **wish: Any
+    ) -> "_Answer":
+        if body:
+            wish["headers"] = {**wish.get("headers", {}), "Content-Length": str(len(body))}
         begun, last = time.monotonic(), TRIES if retried else 1
         for attempt in range(1, last + 1):
             try:
                 with self._translated(path):
-                    answer = self._http().request(verb, url, **self._signed(wish))
+                    answer = self._sent_and_heard(verb, url, body, self._signed(wish))
                 return self._checked(answer, path)
             except Unavailable:
                 if attempt == last or time.monotonic() - begun > GIVE_UP:
                     raise
                 time.sleep(0.3 * attempt)
         raise AssertionError("unreachable")
+
+    def _sent_and_heard(self, verb: str, url: str, body: bytes, wish: Mapping[str, Any]) -> "_Answer":
+        """Bodies go and come as streams: the library's answers and requests know each other, and would keep them."""
+        content = iter((body,)) if body else None
+        with self._http().stream(verb, url, content=content, **wish) as answer:
+            return _Answer(answer.status_code, answer.reason_phrase, answer.headers, b"".join(answer.iter_raw()))
 
     def _http(self) -> httpx.Client:
         if self._client is None:
@@ -229,8 +255,8 @@ class GoogleStore(Store):
             )
         return self._client
 
-    def _checked(self, answer: httpx.Response, path: str) -> httpx.Response:
-        code = answer.status_code
+    def _checked(self, answer: "_Answer", path: str) -> "_Answer":
+        code = answer.code
         if code < 300 or code in {308, 416, 499}:
             return answer
         place = f"'{path[:200]}' of datastore '{self.name}'" if path else f"datastore '{self.name}'"
@@ -245,12 +271,13 @@ class GoogleStore(Store):
             raise Unavailable(f"Datastore '{self.name}' does not answer: {code} {words}.")
         raise EngineError(f"{place} failed: {code} {words}.")
 
-    def _words(self, answer: httpx.Response) -> str:
+    def _words(self, answer: "_Answer") -> str:
         try:
-            said = answer.json()["error"]
-            text = said["message"] if isinstance(said, dict) else f"{said}: {answer.json().get('error_description')}"
+            told = json.loads(answer.body)
+            said = told["error"]
+            text = said["message"] if isinstance(said, dict) else f"{said}: {told.get('error_description')}"
         except (ValueError, KeyError, TypeError):
-            text = answer.text or answer.reason_phrase
+            text = answer.body.decode(errors="replace") or answer.reason
         return shown(text, self._secrets | {self._token})
 
     def _signed(self, wish: Mapping[str, Any]) -> dict[str, Any]:
@@ -267,13 +294,15 @@ class GoogleStore(Store):
         claims = {"iss": key["client_email"], "scope": _SCOPE, "aud": tokens, "iat": now, "exp": now + 3600}
         signed = _jwt(claims, key["private_key"], self.name)
         grant = {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": signed}
-        answer = self._http().post(checked_endpoint(tokens, self.name), data=grant)
-        if answer.status_code in {400, 401, 403}:
+        answer = self._sent_and_heard("POST", checked_endpoint(tokens, self.name), b"", {"data": grant})
+        if answer.code in {400, 401, 403}:
             raise Denied(
                 f"The service account of datastore '{self.name}' is refused: {self._words(answer)}.",
                 hint="Check the datastore's credentials.",
             )
-        said = self._checked(answer, "").json()
+        said = self._told(self._checked(answer, ""))
+        if not isinstance(said.get("access_token"), str):
+            raise Denied(f"The service account of datastore '{self.name}' was given no token.")
         self._token, self._expires = said["access_token"], now + int(said.get("expires_in", 3600))
 
     def _read_key(self, account: ServiceAccount) -> Mapping[str, str]:
@@ -296,8 +325,12 @@ class GoogleStore(Store):
             raise Unavailable(f"Datastore '{self.name}' does not answer: {words}.") from cause
 
 
-def _is_asked_for(entry: Entry) -> bool:
-    return paths.is_tidy(entry.path.removesuffix("/"))
+@dataclass(frozen=True)
+class _Answer:
+    code: int
+    reason: str
+    headers: Mapping[str, str]
+    body: bytes
 
 
 def _filled(stream: BinaryIO) -> bytes:

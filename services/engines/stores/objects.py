@@ -73,7 +73,10 @@ class ObjectStore(Store):
     ) -> Iterator[Entry]:
         below = paths.folder_of(prefix)
         found = self._all(below, after) if recursive else iter(self._children(below))
-        yield from islice((entry for entry in found if entry.path > after), limit)
+        yield from islice((one for one in found if one.path > after and paths.is_tidy(one.path)), limit)
+
+    def everything(self, prefix: str = "") -> Iterator[Entry]:
+        return self._all(paths.folder_of(prefix), "")
 
     def stat(self, path: str) -> Entry:
         place = self._place(path)
@@ -146,7 +149,7 @@ class ObjectStore(Store):
         """An empty object may be the mark of a folder, whose name ends in a slash that the library hides."""
         try:
             self.stat(path)
-        except NotFound:
+        except (NotFound, Invalid):
             return False
         return True
 
@@ -154,8 +157,10 @@ class ObjectStore(Store):
         with self._translated(below):
             found = obstore.list_with_delimiter(self._store(), self._below(below) or None)
         folders = (self._without(path) for path in found["common_prefixes"])
-        entries = [Entry(f"{path}/", 0) for path in folders if paths.is_tidy(path) and _is_child(path, below)]
-        return sorted((*entries, *(self._entry(one) for one in found["objects"])), key=lambda entry: entry.path)
+        entries = [Entry(f"{path}/", 0) for path in folders if _is_child(path, below)]
+        entries += [one for one in map(self._entry, found["objects"]) if _is_child(one.path, below)]
+        kept = (one for one in entries if one.is_folder or one.size or self._is_file(one.path))
+        return sorted(kept, key=lambda entry: entry.path)
 
     def _place(self, path: str) -> str:
         return self._below(paths.confined(path))
@@ -284,7 +289,8 @@ def _plain(etag: str | None) -> str:
 
 
 def _is_child(path: str, below: str) -> bool:
-    return path.rpartition("/")[0] == below
+    """Not so is the mark of the folder itself, nor a folder without a name."""
+    return bool(path) and path.rpartition("/")[0] == below
 
 
 def _filled(stream: BinaryIO, size: int) -> bytes:

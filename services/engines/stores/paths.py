@@ -31,9 +31,9 @@ def folder_of(path: str) -> str:
 
 
 def is_tidy(path: str) -> bool:
-    """Whether a path that a server told is one that it can be asked for again."""
+    """Whether a path that a server told is one that it can be asked for again; a folder's may end in a slash."""
     try:
-        return confined(path) == path
+        return folder_of(path) == path.removesuffix("/") != ""
     except Invalid:
         return False
 

@@ -26,6 +26,9 @@ class ReadOnly(Store):
     ) -> Iterator[Entry]:
         return self._store.list(prefix, recursive=recursive, limit=limit, after=after)
 
+    def everything(self, prefix: str = "") -> Iterator[Entry]:
+        return self._store.everything(prefix)
+
     def stat(self, path: str) -> Entry:
         return self._store.stat(path)
 

@@ -53,7 +53,11 @@ class SftpStore(Store):
     def list(
         self, prefix: str = "", *, recursive: bool = True, limit: int | None = None, after: str = ""
     ) -> Iterator[Entry]:
-        yield from islice(self._walk(paths.folder_of(prefix), recursive=recursive, after=after), limit)
+        found = self._walk(paths.folder_of(prefix), recursive=recursive, after=after)
+        yield from islice((entry for entry in found if paths.is_tidy(entry.path)), limit)
+
+    def everything(self, prefix: str = "") -> Iterator[Entry]:
+        return self._walk(paths.folder_of(prefix), recursive=True, after="")
 
     def stat(self, path: str) -> Entry:
         tidy = paths.confined(path)
@@ -126,7 +130,7 @@ class SftpStore(Store):
         except (NotFound, Invalid):
             return
         for entry in sorted((one for one in entries if one is not None), key=lambda one: one.path):
-            if not entry.is_folder or not recursive:
+            if not entry.is_folder or not recursive or not paths.is_tidy(entry.path):
                 if entry.path > after:
                     yield entry
             elif entry.path > after or after.startswith(entry.path):
@@ -171,6 +175,10 @@ class SftpStore(Store):
             except (paramiko.SSHException, EOFError, TimeoutError, ConnectionError) as cause:
                 self.close()
                 raise self._silent(cause) from cause
+            except UnicodeError as cause:  # the library cannot say such a name, and loses the whole list over it
+                self.close()
+                place = f"'{path[:200]}' of datastore '{self.name}'" if path else f"Datastore '{self.name}'"
+                raise EngineError(f"{place} has a file whose name is not UTF-8.", hint="Rename it there.") from cause
             except OSError as cause:
                 raise self._meaning(cause, path) from cause
 
@@ -271,9 +279,9 @@ class SftpStore(Store):
 
 
 def _listed(below: str, found: paramiko.SFTPAttributes) -> Entry | None:
-    """What can be asked for again; neither links nor unfinished files."""
+    """Neither links nor unfinished files."""
     name, mode = found.filename, found.st_mode or 0
-    if name.startswith(UNFINISHED) or name == "lost+found" or not paths.is_tidy(name):
+    if name.startswith(UNFINISHED) or name == "lost+found":
         return None
     path = f"{below}/{name}" if below else name
     if stat.S_ISDIR(mode):

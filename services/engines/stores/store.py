@@ -34,7 +34,12 @@ class Store(ABC):
         """The files below the folder `prefix`, by path; without `recursive` its own files and folders.
 
         A page goes on where the last ended: `after` is its last entry's path. An unknown folder is an empty one.
+        Names that no path can be (see `paths.confined`) are passed over, so that each entry can be asked for.
         """
+
+    def everything(self, prefix: str = "") -> Iterator[Entry]:
+        """As `list`, with what it passes over: to be named, not to be used as a path anywhere."""
+        return self.list(prefix)
 
     @abstractmethod
     def stat(self, path: str) -> Entry:

@@ -5,9 +5,12 @@ import fcntl
 import hashlib
 import json
 import os
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import BinaryIO, Protocol
 
 from services.core import failpoints
@@ -18,6 +21,7 @@ from services.engines.stores.entries import Entry, Moved, Progress
 from services.engines.stores.places import descended
 
 PIECE = 8 << 20
+AT_ONCE = 4  # files: waiting for an answer is most of what small ones cost
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 
 
@@ -26,7 +30,7 @@ class Source(Protocol):
 
     name: str
 
-    def list(self, prefix: str = "") -> Iterator[Entry]: ...
+    def everything(self, prefix: str = "") -> Iterator[Entry]: ...
     def stat(self, path: str) -> Entry: ...
     def read(self, path: str, offset: int = 0, length: int | None = None, *, etag: str = "") -> bytes: ...
 
@@ -48,29 +52,40 @@ def fetch(
     """See `Store.fetch`."""
     moved = Moved()
     found = False
-    with _landing(folder) as landing:
-        for entry, local in _named(source, paths.folder_of(prefix)):
-            found = True
-            if wanted is not None and not wanted(entry):
-                continue
-            try:
-                if not paths.is_tidy(local):
-                    moved.refused.append((entry.path, "has a name that leads elsewhere"))
-                    continue
-                if landing.has(local, entry):
-                    moved.kept.append(local)
-                else:
-                    landing.receive(source, entry, local)
-                    moved.files.append(local)
-                    moved.bytes += entry.size
-            except OSError as cause:
-                moved.refused.append((entry.path, _refused_for(cause)))
-                continue
-            if progress is not None:
-                progress(local, entry.size)
+    with _landing(folder) as landing, ThreadPoolExecutor(AT_ONCE) as pool:
+        under_way: deque[tuple[Entry, str, Future[bool]]] = deque()
+        try:
+            for entry, local in _named(source, paths.folder_of(prefix)):
+                found = True
+                if entry.is_folder or not paths.is_tidy(local):
+                    moved.refused.append((entry.path, "has a name that no path can be"))
+                elif wanted is None or wanted(entry):
+                    under_way.append((entry, local, pool.submit(landing.receive, source, entry, local)))
+                while len(under_way) > AT_ONCE * 4:
+                    _settle(moved, *under_way.popleft(), progress)
+            while under_way:
+                _settle(moved, *under_way.popleft(), progress)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
     if not found:
         raise NotFound(f"Datastore '{source.name}' has nothing at '{prefix[:200]}'.")
     return moved
+
+
+def _settle(moved: Moved, entry: Entry, local: str, received: "Future[bool]", progress: Progress | None) -> None:
+    try:
+        has_travelled = received.result()
+    except OSError as cause:
+        moved.refused.append((entry.path, _refused_for(cause)))
+        return
+    if has_travelled:
+        moved.files.append(local)
+        moved.bytes += entry.size
+    else:
+        moved.kept.append(local)
+    if progress is not None:
+        progress(local, entry.size)
 
 
 def push(sink: Sink, folder: Path, prefix: str, *, progress: Progress | None = None) -> Moved:
@@ -88,7 +103,7 @@ def push(sink: Sink, folder: Path, prefix: str, *, progress: Progress | None = N
             elif not (Path(here) / name).is_file():
                 moved.refused.append((local, "is not a regular file"))
             elif not paths.is_tidy(path):
-                moved.refused.append((local, "has a name that leads elsewhere"))
+                moved.refused.append((local, "has a name that no path can be"))
             else:
                 with files.open_inside(folder, local) as stream:
                     size = os.fstat(stream.fileno()).st_size
@@ -105,10 +120,10 @@ class _Landing:
 
     def __init__(self, root: Path, beside: Path) -> None:
         self.root, self.beside = root, beside
-        self._journal = beside / "journal"
+        self._journal, self._writing = beside / "journal", Lock()
         self._seen = dict(self._remembered())
 
-    def has(self, local: str, entry: Entry) -> bool:
+    def _has(self, local: str, entry: Entry) -> bool:
         if local not in self._seen:
             return False
         try:
@@ -117,7 +132,10 @@ class _Landing:
             return False
         return self._seen[local] == [entry.size, entry.etag, found.st_mtime_ns] and found.st_size == entry.size
 
-    def receive(self, source: Source, entry: Entry, local: str) -> None:
+    def receive(self, source: Source, entry: Entry, local: str) -> bool:
+        """False when it was there already."""
+        if self._has(local, entry):
+            return False
         key = json.dumps([entry.path, entry.size, entry.etag])
         part = self.beside / f"{hashlib.sha256(key.encode()).hexdigest()}.part"
         with part.open("ab") as file:
@@ -134,8 +152,9 @@ class _Landing:
         self._place(part, local)
         failpoints.reach("file_fetched")
         modified = (self.root / local).lstat().st_mtime_ns
-        with self._journal.open("a") as journal:
+        with self._writing, self._journal.open("a") as journal:
             journal.write(json.dumps([local, entry.size, entry.etag, modified]) + "\n")
+        return True
 
     def _place(self, part: Path, local: str) -> None:
         *folders, name = local.split("/")
@@ -175,7 +194,7 @@ def _landing(folder: Path) -> Iterator[_Landing]:
 def _named(source: Source, prefix: str) -> Iterator[tuple[Entry, str]]:
     """Each file with its name below the local folder."""
     is_folder = False
-    for entry in source.list(prefix):
+    for entry in source.everything(prefix):
         is_folder = True
         yield entry, entry.path[len(prefix) + 1 :] if prefix else entry.path
     if not is_folder and prefix:

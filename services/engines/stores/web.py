@@ -8,13 +8,14 @@ from email.utils import parsedate_to_datetime
 from html.parser import HTMLParser
 from itertools import islice
 from typing import BinaryIO, NoReturn
-from urllib.parse import quote, unquote, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 import httpx
 
 from services.core.errors import Conflict, Denied, EngineError, Invalid, NotFound, Unavailable
 from services.engines import downloads
 from services.engines.stores import paths
+from services.engines.stores.addresses import is_plain
 from services.engines.stores.entries import Entry
 from services.engines.stores.specs import Credentials, Password, Web, secrets_of
 from services.engines.stores.store import Store
@@ -33,8 +34,7 @@ class WebStore(Store):
     read_only = True
 
     def __init__(self, spec: Web, credentials: Credentials | None, allowed_hosts: Collection[str]) -> None:
-        parts = urlsplit(spec.url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None or parts.query:
+        if not is_plain(spec.url):
             raise Invalid(f"Datastore '{spec.name}' needs an http(s) URL without a password or a query.", where="url")
         if credentials is not None and not (isinstance(credentials, Password) and credentials.user):
             raise Invalid(f"Datastore '{spec.name}' takes a user and a password.", where="credentials")
@@ -69,7 +69,7 @@ class WebStore(Store):
             if etag and found.etag and etag != found.etag:
                 raise Conflict(f"'{path}' of datastore '{self.name}' has changed.", hint="Read it again.")
             if answer.status_code == 206:
-                return answer.read() if end is None else answer.read()[: end - offset]
+                return _cut(answer, 0, None if end is None else end - offset)
             self.has_ranges = not ranges
             return _cut(answer, offset, end)
 
@@ -105,7 +105,7 @@ class WebStore(Store):
             with self._answer("GET", f"{below}/" if below else "") as answer:
                 if not answer.headers.get("content-type", "").startswith("text/html"):
                     raise EngineError(f"Datastore '{self.name}' shows no list of the files in '{below or '/'}'.")
-                page = _cut(answer, 0, INDEX).decode(answer.charset_encoding or "utf-8", "replace")
+                page = _cut(answer, 0, INDEX).decode("utf-8", "replace")
         except NotFound:
             return set()
         links = _Links()
@@ -113,7 +113,7 @@ class WebStore(Store):
         here = urlsplit(self._place(f"{below}/" if below else "")).path
         found = set()
         for link in links.found:
-            path = urlsplit(urljoin(here, link)).path
+            path = _path(here, link)
             name = unquote(path.removeprefix(here))
             if path.startswith(here) and "?" not in link and name and paths.is_tidy(name.removesuffix("/")):
                 found.add(name)
@@ -132,36 +132,52 @@ class WebStore(Store):
                     self._check(answer, path)
                     yield answer
                     return
-                following = str(httpx.URL(here).join(answer.headers["location"]))
+                following = self._following(here, answer)
             if following.split("?")[0] == f"{here}/":
                 raise NotFound(f"'{path}' of datastore '{self.name}' is a folder.")
             here = following
         raise EngineError(f"'{path}' of datastore '{self.name}' redirects more than {downloads.REDIRECTS} times.")
 
+    def _following(self, here: str, answer: httpx.Response) -> str:
+        try:
+            return str(httpx.URL(here).join(answer.headers["location"]))
+        except httpx.InvalidURL as cause:
+            raise EngineError(f"Datastore '{self.name}' redirects to what is no URL.") from cause
+
     @contextmanager
     def _hop(self, verb: str, url: str, path: str, headers: dict[str, str]) -> Iterator[httpx.Response]:
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise Invalid(f"'{path}' of datastore '{self.name}' leads to what is no http(s) URL.")
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        address = downloads.checked_address(parts.hostname, port, self._allowed)
+        parts, host, address = self._checked(url, path)
         is_ours = parts.netloc == urlsplit(self._url).netloc and parts.scheme == urlsplit(self._url).scheme
         asked = {"Host": parts.netloc.rpartition("@")[2], "User-Agent": "atelier", "Accept-Encoding": "identity"}
         try:
             with (
-                httpx.Client(timeout=_TIMEOUT, trust_env=address == parts.hostname) as client,
+                httpx.Client(timeout=_TIMEOUT, trust_env=address == host) as client,
                 client.stream(
                     verb,
                     httpx.URL(url).copy_with(host=address),
                     headers=asked | headers,
                     auth=self._auth if is_ours else None,
-                    extensions={"sni_hostname": parts.hostname},
+                    extensions={"sni_hostname": host},
                 ) as answer,
             ):
                 yield answer
         except (httpx.HTTPError, ssl.SSLError) as cause:
             words = shown(str(cause) or type(cause).__name__, self._secrets)
             raise Unavailable(f"Datastore '{self.name}' does not answer: {words}.") from cause
+
+    def _checked(self, url: str, path: str) -> tuple[SplitResult, str, str]:
+        """The URL in its parts, its host, and the address to connect to. Raises Invalid, Unavailable."""
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+        except ValueError:
+            host = None
+        if host is None or parts.scheme not in {"http", "https"}:
+            raise Invalid(f"'{path}' of datastore '{self.name}' leads to what is no http(s) URL.")
+        try:
+            return parts, host, downloads.checked_address(host, port, self._allowed)
+        except (Invalid, Unavailable) as cause:
+            raise type(cause)(f"Datastore '{self.name}' does not answer: {cause.message}", hint=cause.hint) from cause
 
     def _check(self, answer: httpx.Response, path: str) -> None:
         code = answer.status_code
@@ -197,8 +213,19 @@ class _Links(HTMLParser):
             self.found += [value for name, value in attrs if name == "href" and value]
 
 
+def _path(here: str, link: str) -> str:
+    """Of a link on the page at `here`; empty when it is none."""
+    try:
+        return urlsplit(urljoin(here, link)).path
+    except ValueError:
+        return ""
+
+
 def _cut(answer: httpx.Response, offset: int, end: int | None) -> bytes:
-    """The range of a whole file, passing over what is before it and hanging up after it."""
+    """The range of a whole file, passing over what is before it and hanging up after it.
+
+    Not `read`, with which the answer would keep the bytes for as long as it lives.
+    """
     kept, at = bytearray(), 0
     for piece in answer.iter_bytes(_PIECE):
         start = max(0, offset - at)

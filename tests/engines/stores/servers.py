@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import formatdate
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
@@ -152,6 +152,39 @@ def web(folder: Path, handler: type[SimpleHTTPRequestHandler]) -> Iterator[str]:
         Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}"
         server.shutdown()
+
+
+class Heard:
+    """A server that gives the same answer to everybody and remembers what was asked."""
+
+    def __init__(self, status: int, body: str = "", headers: dict[str, str] | None = None) -> None:
+        self.status, self.body, self.headers = status, body, headers or {}
+        self.asked: list[tuple[str, str, dict[str, str], bytes]] = []
+
+    @contextmanager
+    def at(self) -> Iterator[str]:
+        heard = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def answer(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                heard.asked.append((self.command, self.path, dict(self.headers), body))
+                self.send_response(heard.status)
+                for name, value in heard.headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(heard.body.encode())))
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(heard.body.encode())
+
+            do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer  # noqa: N815 (the names are http.server's)
+
+            def log_message(self, *_: object) -> None: ...
+
+        with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+            Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+            server.shutdown()
 
 
 def free_port() -> int:
