@@ -14,6 +14,7 @@ import yaml
 from sklearn.datasets import load_iris
 
 from services.engines.docker import DockerEngine
+from services.engines.interpreters import interpreters
 from services.studio import Settings, Studio
 from tests.conftest import forget_install
 from tests.launched import Launched
@@ -113,6 +114,11 @@ def _forget(home: Path) -> None:
     studio.close()
 
 
+def needs(python: str) -> None:
+    if python not in {one.version for one in interpreters()}:
+        pytest.skip(f"the example stands on Python {python}, which is not on this host")
+
+
 def test_p01_hello_world(outside: Outside) -> None:
     assert outside.run("jobs/basics/hello-world.yml").log == "hello world\n"
 
@@ -161,6 +167,34 @@ def test_p11_scikit_learn_with_autolog(outside: Outside) -> None:
     run = job.run()
     models = outside.mlflow("POST", "logged-models/search", json={"experiment_ids": [run["info"]["experiment_id"]]})
     assert run["info"]["run_id"] in {model["info"]["source_run_id"] for model in models["models"]}
+
+
+def test_p12_a_build_context_whose_from_is_mapped(outside: Outside) -> None:
+    needs("3.8")
+    job = outside.run("jobs/single-step/scikit-learn/iris/job-docker-context.yml")
+    params, metrics = job.params(), job.metrics()
+    assert {key: params[key] for key in ("C", "kernel", "coef0")} == {"C": "0.8", "kernel": "rbf", "coef0": "0.1"}
+    assert metrics["training_accuracy_score"] == 0.975
+    assert round(metrics["training_f1_score"], 6) == 0.975004
+    said = outside.studio.said("environment", "packages", "--job", job.name)
+    assert "scikit-learn==1.2.2" in said.out.split(), "what was really installed is known of the job"
+
+
+def test_p15_an_environment_of_an_image_and_a_conda_file(outside: Outside, tmp_path: Path) -> None:
+    needs("3.8")
+    folder = outside.examples / "jobs/pipelines-with-components/basics/5c_env_conda_file"
+    environment = yaml.safe_load((folder / "component.yml").read_text())["environment"]
+    conda = folder / environment["conda_file"]
+    named = ("--name", "p15", "--image", environment["image"], "--conda-file", str(conda))
+    outside.studio.ok("environment", "create", *named)
+    built = outside.studio.said("environment", "build", "--name", "p15", "--stream")
+    assert built.code == 0, built.out + built.err
+    packages = outside.studio.ok("environment", "show", "--name", "p15")["packages"]
+    assert [each for each in packages if each.startswith("pyjokes==")]
+    job = {"command": "python hello.py", "code": str(folder / "src"), "environment": "azureml:p15:1"}
+    (tmp_path / "job.yml").write_text(yaml.safe_dump(job))
+    log = outside.run(str(tmp_path / "job.yml")).log
+    assert log.startswith("Hello Python World\nI tell a new joke each time you run me. Today's joke:\n")
 
 
 def test_a_script_written_for_the_clouds_command_line(outside: Outside, census: Path, tmp_path: Path) -> None:

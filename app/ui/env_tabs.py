@@ -13,6 +13,7 @@ from services.store.rows import Asset, Build
 
 TAIL = 200_000
 AROUND = 3
+FITS = 22
 EDITABLE = 256 << 10
 
 
@@ -115,7 +116,7 @@ def log(row: Asset, build: Build | None) -> None:
             st.html(tag("div", words, cls="at-none"))
             return
         parts.section("Log", "as it is written" if is_live else "")
-        st.code(text, language=None, height=460)
+        st.code(text, language=None, height=460 if text.count("\n") > FITS else "content", wrap_lines=True)
 
     _analysis(build)
     growing()
@@ -133,7 +134,7 @@ def _analysis(build: Build) -> None:
         for number, line in enumerate(lines[first:last], first + 1)
     )
     parts.section("Analysis", f"{said.cause}. {said.remedy}")
-    st.code(excerpt, language=None)
+    st.code(excerpt, language=None, wrap_lines=True)
 
 
 def packages(row: Asset, build: Build | None) -> None:
@@ -153,7 +154,7 @@ def packages(row: Asset, build: Build | None) -> None:
         cells = [table.Row(line, list(_name_and_version(line))) for line in shown]
         table.show("packages", [table.Column("Package"), table.Column("Version", "code")], cells, label="Packages")
     with right:
-        st.code("\n".join(shown), language=None, height=460)
+        st.code("\n".join(shown) or " ", language=None, height=460 if len(shown) > FITS else "content")
 
 
 def _name_and_version(line: str) -> tuple[str, str]:
@@ -223,7 +224,8 @@ def _file(row: Asset, path: str) -> None:
         st.html(tag("div", "This file can be replaced by a new context, not edited here.", cls="at-none"))
         return
     text = data.decode("utf-8", "replace")
-    edited = st.text_area(path, text, height=420, key=f"context:{row.id}:{path}", label_visibility="collapsed")
+    with st.container(key="yaml"):
+        edited = st.text_area(path, text, height=420, key=f"context:{row.id}:{path}", label_visibility="collapsed")
     blocked = "" if edited != text else "Nothing was changed."
     if parts.act("Save and Build", "environments/write", glyph="construction", primary=True, blocked=blocked):
         with context.scope() as s:
@@ -238,7 +240,8 @@ def _inline(row: Asset) -> None:
     has_conda = "conda_file" in row.spec
     conda = ""
     if has_conda:
-        conda = st.text_area("Conda file", opened.conda, height=360, key=f"context:{row.id}:conda")
+        with st.container(key="yaml"):
+            conda = st.text_area("Conda file", opened.conda, height=360, key=f"context:{row.id}:conda")
     is_changed = image != opened.image or (has_conda and conda != opened.conda)
     blocked = "" if is_changed else "Nothing was changed."
     if parts.act("Save and Build", "environments/write", glyph="construction", primary=True, blocked=blocked):

@@ -114,10 +114,12 @@ def _customized(kind: str, opened: Start) -> tuple[dict[str, Any], dict[str, byt
         _mapped(image.strip())
         if kind == "image":
             return {"image": image.strip()}, {}, None
-        text = st.text_area("Conda file", opened.conda, height=260, key="env_conda")
+        with st.container(key="yaml"):
+            text = st.text_area("Conda file", opened.conda, height=260, key="env_conda")
         return {"image": image.strip(), "conda_file": text}, {}, None
     if kind == "docker":
-        text = st.text_area("Dockerfile", DOCKERFILE, height=260, key="env_dockerfile")
+        with st.container(key="yaml"):
+            text = st.text_area("Dockerfile", DOCKERFILE, height=260, key="env_dockerfile")
         return {"build": {"path": "."}}, {"Dockerfile": text.encode()}, None
     sent = upload.area("context", "code", "Drop the folder with the Dockerfile here")
     path = st.text_input("Dockerfile", "Dockerfile", key="env_dockerfile_path", help="Inside of the folder.")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 # What a builder writes before each attempt; earlier ones stand above it in the same file.
 HEAD = "=== Build "
 _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_MARKS = re.compile(r"\A[\s╰─▶×│]*(?:cause:|error:|ERROR:)?\s*")
 _NO_PIP = (
     "cudatoolkit|cudnn|nccl|cuda-toolkit|(?:gcc|gxx|gfortran)[-_](?:impl[-_])?linux[-_]64|sysroot[-_]linux[-_]64"
     "|libgcc(?:-ng)?|libstdcxx(?:-ng)?|libgomp|openmp|blas|libblas|liblapack|openjdk|nodejs|r-[a-z0-9._-]+|ffmpeg-bin"
@@ -24,7 +25,7 @@ class Diagnosis:
     number: int = 0
 
     def __str__(self) -> str:
-        return f"{self.cause}: {self.line.strip()[:300]}. {self.remedy}"
+        return f"{self.cause}: {_MARKS.sub('', self.line).strip()[:300].rstrip('.')}. {self.remedy}"
 
 
 # The first that matches counts: the specific ones stand above what they cause further down a log.
