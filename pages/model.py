@@ -4,6 +4,7 @@ import streamlit as st
 
 from app import context
 from app.ui import address, model_tabs, modelforms, parts
+from app.ui.text import markdown
 from services import assets
 from services.core.errors import NotFound
 from services.core.states import AssetKind
@@ -52,6 +53,25 @@ def chosen(versions: list[Asset]) -> Asset:
     return found
 
 
+def choice(row: Asset, versions: list[Asset]) -> None:
+    """The drop-down of versions; which one is open is in the address."""
+    key, latest = "_model_version", next((each.version for each in versions if each.archived_at is None), "")
+    st.session_state[key] = row.version
+
+    def chosen() -> None:
+        address.put(version=st.session_state[key], file=None)
+
+    st.selectbox(
+        "Version",
+        [each.version for each in versions],
+        key=key,
+        format_func=lambda each: markdown(f"Version {each}{' (latest)' if each == latest else ''}"),
+        label_visibility="collapsed",
+        on_change=chosen,
+        width=190,
+    )
+
+
 def tabs(row: Asset, versions: list[Asset]) -> None:
     """Only the open one is run; which one is open is in the address."""
     wanted = TABS.get(address.text("tab"), TABS["details"])[0]
@@ -74,7 +94,7 @@ row = chosen(versions)
 chip = parts.chip("Succeeded", "Approved") if "approval" in row.facts else None
 crumbs = [("Models", context.link("models"))]
 with parts.header(row.name, crumbs=crumbs, after=chip, below=row.description or None):
-    address.one_of("version", "Version", [each.version for each in versions], width=150)
+    choice(row, versions)
     actions(row)
 if row.archived_at:
     parts.banner("gray", "This version is archived: lists leave it out unless they include archived ones.")

@@ -41,7 +41,7 @@ def details(row: Asset, _: Sequence[Asset]) -> None:
     for title, body in (
         ("Approval", _approval(row.facts.get("approval"))),
         ("Signature", _signature(row.facts.get("signature") or {})),
-        ("Flavours", _flavors(row.facts.get("flavors") or {})),
+        *((f"Flavour {plain(name, 80)}", _pairs(said)) for name, said in (row.facts.get("flavors") or {}).items()),
         ("Metrics of its run", _numbers({each.key: each.last for each in recorded.metrics})),
         ("Parameters of its run", _pairs(recorded.params)),
         *((f"Header of {plain(path, 80)}", _header(said)) for path, said in (row.facts.get("headers") or {}).items()),
@@ -139,10 +139,11 @@ def compare(row: Asset, all_: Sequence[Asset]) -> None:
     if len(known) < 2:
         parts.empty("compare_arrows", "One version only", "Register another, and both are shown beside each other.")
         return
-    wanted = address.choice("with", "Versions", known, width=420)
-    if not wanted:
+    if not address.words("with", known):
         place = known.index(row.version)
-        wanted = sorted({known[place], known[place + 1] if place + 1 < len(known) else known[place - 1]})
+        other = known[place + 1] if place + 1 < len(known) else known[place - 1]
+        address.put(**{"with": f"{other},{row.version}"})
+    wanted = address.choice("with", "Versions", known, width=420)
     with context.scope() as s:
         found = models.compare(s, row.name, wanted[:6])
     heads = ("", *(f"Version {each.asset.version}" for each in found))
@@ -232,15 +233,6 @@ def _beside(row: Asset) -> dict[str, str]:
     return {key: str(value) for key, value in [*facts.items(), *modelforms.found(row.facts)] if value}
 
 
-def _flavors(said: Mapping[str, Any]) -> Markup | None:
-    lines = [
-        (plain(name, 100), plain(key, 100), plain(value, 300))
-        for name, inner in said.items()
-        for key, value in (inner or {"": ""}).items()
-    ]
-    return parts.rows(("Flavour", "", ""), lines) if lines else None
-
-
 def _header(said: Mapping[str, Any]) -> Markup:
     kept = {key: value for key, value in said.items() if value not in (None, "", {}, [], 0)}
     return parts.properties(
@@ -298,7 +290,8 @@ def _first(files: Sequence[File]) -> str:
     ranked = sorted(
         files,
         key=lambda file: (
-            file.path.lower().rpartition("/")[2] not in words,
+            file.path.lower() not in words,
+            file.path.lower() != words[0],
             not file.path.lower().endswith(texts),
             file.path.count("/"),
             file.path,
