@@ -4,7 +4,6 @@ import streamlit as st
 
 from app import context
 from app.ui import address, model_tabs, modelforms, parts
-from app.ui.text import markdown
 from services import assets
 from services.core.errors import NotFound
 from services.core.states import AssetKind
@@ -65,7 +64,7 @@ def choice(row: Asset, versions: list[Asset]) -> None:
         "Version",
         [each.version for each in versions],
         key=key,
-        format_func=lambda each: markdown(f"Version {each}{' (latest)' if each == latest else ''}"),
+        format_func=lambda each: f"Version {each}{' (latest)' if each == latest else ''}",
         label_visibility="collapsed",
         on_change=chosen,
         width=190,

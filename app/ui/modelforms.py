@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import context
 from app.ui import address, confirm, forms, parts, upload
-from app.ui.text import markdown, plain, size, tag
+from app.ui.text import plain, size, tag
 from services import artifacts, assets, datastores, jobs, models
 from services.core.errors import AtelierError
 from services.core.states import AssetKind
@@ -81,7 +81,7 @@ def details(row: Asset) -> None:
         tags = st.text_input("Tags", plain(forms.spelled(row.tags)), help="name=value, name=value")
         known = list(dict.fromkeys([*STAGES, row.stage]))
         stage = st.selectbox(
-            "Stage", known, index=known.index(row.stage), format_func=lambda each: markdown(each or "None")
+            "Stage", known, index=known.index(row.stage), format_func=lambda each: plain(each or "None", 80)
         )
         sent = st.form_submit_button("Save", type="primary")
     if sent and _done(lambda s: assets.change(s, _same(s, row), description=description, tags=forms.pairs(tags),
@@ -93,7 +93,7 @@ def details(row: Asset) -> None:
 def labels(row: Asset, standing: Sequence[str]) -> None:
     """Labels of this version; MLflow's clients read them as aliases."""
     with st.form("model_labels", border=False):
-        kept = st.multiselect("On this version", standing, list(standing), format_func=markdown)
+        kept = st.multiselect("On this version", standing, list(standing), format_func=plain)
         added = st.text_input("New label", placeholder="champion", help="It leaves the version that has it.")
         sent = st.form_submit_button("Save", type="primary")
     if not sent:
@@ -202,7 +202,7 @@ def _of_job() -> str:
         "Job",
         known,
         index=known.index(wanted) if wanted in known else 0,
-        format_func=lambda each: markdown(names[each] if names[each] == each else f"{names[each]} ({each})"),
+        format_func=lambda each: plain(names[each] if names[each] == each else f"{names[each]} ({each})", 200),
         key=f"model_job:{wanted}",
     )
     places = _places(job)
@@ -210,7 +210,7 @@ def _of_job() -> str:
         st.html(tag("div", "This job has left no folder behind.", cls="at-none at-panel"))
         return ""
     paths = list(places)
-    return st.selectbox("Folder", paths, format_func=lambda each: markdown(places[each]), key=f"model_place:{job}")
+    return st.selectbox("Folder", paths, format_func=lambda each: plain(places[each], 300), key=f"model_place:{job}")
 
 
 def _places(job: str) -> dict[str, str]:
@@ -240,7 +240,7 @@ def _in_datastore() -> str:
         rows = datastores.listed(s)
     stores = [each.name for each in sorted(rows, key=lambda each: (not each.is_default, each.name))]
     left, right = st.columns([1, 2], gap="small")
-    store = left.selectbox("Datastore", stores, format_func=markdown, key="model_store")
+    store = left.selectbox("Datastore", stores, format_func=plain, key="model_store")
     path = right.text_input("Path", placeholder="models/iris", key="model_path").strip().strip("/")
     return f"azureml://datastores/{store}/paths/{path}" if store and path else ""
 

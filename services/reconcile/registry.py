@@ -446,10 +446,14 @@ class Name:
 
     def _give(self, mine: Mine) -> None:
         """Number after number, until MLflow's is ours; the ones below are deleted at once."""
-        with self.studio.scope(SYSTEM, self.workspace) as scope:
+        with self._scope() as scope:
             row = scope.session.get(Asset, mine.id)
             if row is None:
                 return
+            models.note_version(scope, row.name, row.version)
+            if "files" not in row.facts:  # a job's output that was named: nobody has looked into it
+                row.facts = {**_described(scope, row.path), **row.facts}
+                scope.session.add(row)
             job = models.maker(scope, row)
             run_id = (job.run_id or "") if job is not None else ""
             path = row.path

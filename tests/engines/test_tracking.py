@@ -81,3 +81,53 @@ def test_a_silent_server_is_unavailable() -> None:
     assert not silent.answers()
     with pytest.raises(Unavailable):
         silent.ensure_workspace("ws-x")
+
+
+def registered(tracking: Tracking, workspace: str, **tags: str) -> str:
+    uri = "azureml://datastores/workspaceblobstore/paths/x"
+    return tracking.register(workspace, "iris", source=uri, run_id="", description="petals", tags=tags).version
+
+
+def test_versions_are_counted_and_no_number_is_given_twice(tracking: Tracking, workspace: str) -> None:
+    assert tracking.aliases_of(workspace, "iris") is None
+    assert tracking.versions(workspace, "iris") == []
+    assert [registered(tracking, workspace), registered(tracking, workspace)] == ["1", "2"]
+    for _ in range(2):
+        tracking.unregister(workspace, "iris", "2")
+    assert registered(tracking, workspace) == "3"
+    assert [each.version for each in tracking.versions(workspace)] == ["1", "3"]
+    with pytest.raises(NotFound):
+        tracking.download_uri(workspace, "iris", "2")
+
+
+def test_a_version_says_what_it_was_told(tracking: Tracking, workspace: str) -> None:
+    registered(tracking, workspace, team="x")
+    tracking.describe(workspace, "iris", "1", "other")
+    tracking.move_stage(workspace, "iris", "1", "Staging")
+    tracking.tag(workspace, "iris", "1", "rows", "150")
+    tracking.tag(workspace, "iris", "1", "team", None)
+    (found,) = tracking.versions(workspace, "iris")
+    assert (found.description, found.stage, dict(found.tags)) == ("other", "Staging", {"rows": "150"})
+    assert found.source == tracking.download_uri(workspace, "iris", "1")
+    tracking.move_stage(workspace, "iris", "1", "")
+    assert tracking.versions(workspace, "iris")[0].stage == ""
+
+
+def test_aliases_move_and_go_with_their_version(tracking: Tracking, workspace: str) -> None:
+    registered(tracking, workspace)
+    registered(tracking, workspace)
+    for version in ("1", "2"):
+        tracking.alias(workspace, "iris", "champion", version)
+    assert tracking.aliases(workspace) == {"iris": {"champion": "2"}}
+    tracking.alias(workspace, "iris", "other", "1")
+    tracking.alias(workspace, "iris", "other", None)
+    tracking.unregister(workspace, "iris", "2")
+    assert tracking.aliases_of(workspace, "iris") == {}
+
+
+def test_another_workspaces_models_are_not_seen(tracking: Tracking, workspace: str) -> None:
+    registered(tracking, workspace)
+    other = f"ws-{uuid.uuid4().hex[:16]}"
+    tracking.ensure_workspace(other)
+    assert tracking.aliases(other) == {}
+    assert tracking.versions(other) == []
