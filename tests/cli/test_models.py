@@ -152,3 +152,17 @@ def test_what_is_no_place_is_refused_with_a_sentence(terminal: Terminal) -> None
         said = terminal.run("model", "create", "--name", "odd-place", "--path", path)
         assert said.code == code, (path, said.err)
         assert "Traceback" not in said.err
+
+
+def test_models_of_the_examples_are_registered_unmodified(terminal: Terminal, census: Path) -> None:
+    file = census / "endpoints" / "online" / "managed" / "inference-schema" / "model.yml"
+    made = terminal.ok("model", "create", "-f", str(file))
+    assert (made["name"], made["version"], made["type"]) == ("azureml-infschema", "1", "custom_model")
+    assert made["path"].endswith("/models")
+    folder_ = census / "assets" / "model" / "mlflow-model"
+    made = terminal.ok("model", "create", "--name", "heart", "--path", str(folder_), "--type", "mlflow_model")
+    assert made["flavors"]["sklearn"]["sklearn_version"] == "0.24.1"
+    assert [each["name"] for each in made["facts"]["signature"]["inputs"]][:2] == ["sepal_length", "sepal_width"]
+    assert (
+        terminal.run("model", "show", "-n", "heart", "--version", "1", "--query", "name", "-o", "tsv").out == "heart\n"
+    )
