@@ -14,6 +14,7 @@ from services.core.errors import Invalid
 from services.engines import bases, dockerfiles
 from services.engines.containers import BuildCanceled, BuildFailed, BuildWish, Container, Image
 from services.engines.docker import DockerEngine
+from services.engines.docker.images import DEPTH, HELD, ON, OPTIONS
 from services.engines.interpreters import Interpreter, choose, interpreters, left_out
 from services.specs.environments import Environment
 from tests.conftest import Stage
@@ -156,10 +157,37 @@ class TestPackages:
         assert config["Cmd"] == ["python3"]
         assert not config["Entrypoint"]
         assert {name.partition("=")[0] for name in config["Env"]} == {"PATH", "LANG"}
-        assert set(config["Labels"]) == {bases.LABEL, "atelier.environment"}
+        assert set(config["Labels"]) == {bases.LABEL, "atelier.environment", ON, OPTIONS, HELD, DEPTH}
+        assert "six" not in str(config["Labels"])
         assert not config.get("Volumes")
         assert "UV_" not in str(facts)
         assert docker_engine.client.containers(all=True, filters={"name": docker_engine.install}) == []
+
+    def test_one_package_more_is_added_to_what_is_there_and_a_rebuild_starts_anew(
+        self, docker_engine: DockerEngine, tmp_path: Path
+    ) -> None:
+        first = docker_engine.build(
+            BuildWish(hash="8" * 64, base=BASE, requirements=("six==1.16.0",)), tmp_path / "log"
+        )
+        more = BuildWish(hash="9" * 64, base=BASE, requirements=("pyjokes", "six==1.16.0"))
+        made = docker_engine.build(more, tmp_path / "more")
+        assert f"Adding to {first.reference}" in (tmp_path / "more").read_text()
+        assert [each.partition("==")[0] for each in made.packages if "pip" not in each] == ["pyjokes", "six"]
+        docker_engine.discard(first.reference)
+        assert docker_engine.image(more) is not None
+        assert "six" in said_in(docker_engine, made.reference, "python3 -c 'import six, pyjokes; print(six.__name__)'")
+        docker_engine.build(replace(more, anew=True), tmp_path / "anew")
+        assert "Adding to" not in (tmp_path / "anew").read_text()
+
+    @pytest.mark.parametrize(
+        ("requirements", "options"), [(("pyjokes",), ()), (("six", "pyjokes"), ("--pre",)), (("six==1.15.0",), ())]
+    )
+    def test_what_holds_other_packages_or_came_from_elsewhere_is_not_added_to(
+        self, docker_engine: DockerEngine, tmp_path: Path, requirements: tuple[str, ...], options: tuple[str, ...]
+    ) -> None:
+        docker_engine.build(BuildWish(hash="8" * 64, base=BASE, requirements=("six",)), tmp_path / "log")
+        docker_engine.build(BuildWish("9" * 64, BASE, requirements, options), tmp_path / "other")
+        assert "Adding to" not in (tmp_path / "other").read_text()
 
     def test_two_who_want_the_same_wait_for_one_build(self, docker_engine: DockerEngine, tmp_path: Path) -> None:
         wish = BuildWish(hash="b" * 64, base=BASE, requirements=("six",))

@@ -1,5 +1,6 @@
 """Images: found by content, pulled, made from this host, or built in a container of their own."""
 
+import hashlib
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -31,6 +32,9 @@ from services.engines.interpreters import choose, interpreters, left_out
 BUILD_SH = Path(__file__).parents[2] / "runtime" / "build.sh"
 # Lines of ours stand above the person's: the number would be wrong.
 _WHERE = re.compile(r"(?<=error) line \d+")
+# Of an image with packages: what it stands on, what its list held, and how many such layers it has.
+ON, OPTIONS, HELD, DEPTH = "atelier.on", "atelier.options", "atelier.held", "atelier.depth"
+MOST_LAYERS = 20
 FREEZE = (
     "for python in python python3; do command -v $python >/dev/null 2>&1 || continue; "
     "$python -m pip freeze 2>/dev/null && exit; $python -c 'import importlib.metadata as m; "
@@ -173,6 +177,9 @@ class Images:
 
     def _with_packages(self, wish: BuildWish, base: Image, log: Path) -> Image:
         """A builder with nothing of its own to leak: no environment, no labels, binds only below a tmpfs."""
+        parent, depth = self._parent(wish, base)
+        if parent is not base:
+            _sayer(log)(f"Adding to {parent.reference}, which holds a part of the list already")
         name = f"atelier-build-{self.install}-{wish.hash[:32]}"
         self._removed(name)
         there, before = self._found(self._tag(wish.hash)), _size(log)
@@ -189,7 +196,7 @@ class Images:
             )
             try:
                 made = self.client.create_container(
-                    base.reference,
+                    parent.reference,
                     entrypoint=[""],  # none, also not the base's: what stands here is committed too
                     command=["sh", "/atelier/build.sh"],
                     name=name,
@@ -205,12 +212,32 @@ class Images:
                 self.client.commit(
                     made["Id"],
                     *self._tag(wish.hash).split(":"),
-                    changes=['CMD ["python3"]', f"LABEL atelier.environment={wish.hash}"],
+                    changes=['CMD ["python3"]', *_labels(wish, base, depth)],
                 )
             finally:
                 self._removed(name)
         ready = self._replaced(wish, there)
         return Image(ready.reference, ready.digest, ready.size, tuple(line for line in packages if line))
+
+    def _parent(self, wish: BuildWish, base: Image) -> tuple[Image, int]:
+        """What to add to: the image here that holds most of the list and nothing else, and how many lie below it.
+
+        One more package then takes a moment. A rebuild starts from the base, and so does one upon too many layers.
+        """
+        if wish.anew or not _is_ours(wish.base):
+            return base, 0
+        known: list[tuple[int, str, int]] = []
+        for one in self.client.images(name=self._tag("").rstrip(":")):
+            labels, tags = one["Labels"] or {}, one["RepoTags"] or []
+            depth, held = int(labels.get(DEPTH, MOST_LAYERS)), set(labels.get(HELD, "").split(","))
+            is_like = labels.get(ON) == base.digest and labels.get(OPTIONS) == _mark(*wish.pip_options)
+            if tags and is_like and depth < MOST_LAYERS and held <= {_mark(each) for each in wish.requirements}:
+                known.append((len(held), tags[0], depth))
+        if not known:
+            return base, 0
+        _, tag, depth = max(known)
+        found = self._found(tag)
+        return (found, depth + 1) if found is not None else (base, 0)
 
     def _build_mounts(
         self, wish: BuildWish, folder: Path, log: Path, settings: pip_settings.PipSettings
@@ -347,6 +374,16 @@ def _base_tag(version: str) -> str:
 def _version(reference: str, python: str | None) -> str:
     """The Python that a wish names, else the one of `atelier/python:X.Y`."""
     return python or reference.rpartition(":")[2]
+
+
+def _labels(wish: BuildWish, base: Image, depth: int) -> list[str]:
+    held = ",".join(_mark(each) for each in wish.requirements)
+    said = {"atelier.environment": wish.hash, ON: base.digest, OPTIONS: _mark(*wish.pip_options), HELD: held}
+    return [f"LABEL {name}={value}" for name, value in {**said, DEPTH: str(depth)}.items()]
+
+
+def _mark(*texts: str) -> str:
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
 
 
 def _left_out(wish: BuildWish, base: Image) -> list[str]:
