@@ -11,6 +11,7 @@ from starlette.responses import Response
 from app import streams
 from app.tracking_rights import Asked
 from services import artifacts, models
+from services.core import failpoints
 from services.core.errors import Conflict, Denied, NotFound
 from services.core.states import AssetKind
 from services.engines.contents import Contents
@@ -52,6 +53,7 @@ def check(studio: Studio, asked: Asked, body: dict[str, Any]) -> None:
 
 def follow(studio: Studio, asked: Asked, body: dict[str, Any], url: str) -> None:
     """After MLflow has done it. Nothing that fails here fails the call: the worker compares both now and then."""
+    failpoints.reach("before_model_copied")
     try:
         _followed(studio, asked, body, HttpTracking(url))
     except Exception:

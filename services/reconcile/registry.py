@@ -410,6 +410,8 @@ class Name:
         uri = self.tracking.download_uri(self.there, version.name, version.version)
         path = uri if uri.startswith("mlflow-artifacts:/") else version.source
         with self._scope() as scope:
+            if any(row.version == version.version for row in _versions(scope, version.name)):
+                return  # somebody was faster
             job = _job(scope, version.run_id)
             facts = _described(scope, path)
             type_ = models.MLFLOW if "flavors" in facts else models.CUSTOM

@@ -9,6 +9,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from services import assets, models, uploads
@@ -333,14 +334,32 @@ def test_a_crash_between_both_registries_makes_nothing_twice(site: Site, tmp_pat
     assert here(site, "crashed")["facts"]["mlflow"]["version"] == "1"
 
 
+def test_a_crash_before_a_clients_version_is_copied_is_repaired(site: Site):
+    """The web process dies between MLflow's answer and ours."""
+    body = {"name": "uncopied", "source": "azureml://datastores/workspaceblobstore/paths/x"}
+    assert site.asked("POST", "/api/2.0/mlflow/registered-models/create", json={"name": "uncopied"}).status_code == 200
+    site.restart(ATELIER_CRASH_AT="before_model_copied")
+    with pytest.raises(httpx.HTTPError):
+        site.asked("POST", "/api/2.0/mlflow/model-versions/create", json=body)
+    site.restart()
+    assert [each.version for each in site.tracking.versions(f"ws-{site.stage.lab.id}", "uncopied")] == ["1"]
+    look(site)
+    assert numbers(site, "uncopied") == ["1"]
+    assert site.asked("POST", "/api/2.0/mlflow/model-versions/create", json=body).status_code == 200
+    assert numbers(site, "uncopied") == ["1", "2"]
+
+
 def test_a_model_of_a_jobs_run_is_loaded_and_knows_its_job(site: Site, notebook: Notebook, ben: dict[str, str]):
     job = site.job()
     notebook.run(
         LOGGED + "\nwith mlflow.start_run():\n    mlflow.log_metric('loss', 0.5)\n"
         "    mlflow.pyfunc.save_model('saved', python_model=Double())\n"
-        "    mlflow.log_artifacts('saved', 'model')\n",
+        "    mlflow.log_artifacts('saved', 'model')\n"
+        "    mlflow.pyfunc.log_model(name='m', python_model=Double(), registered_model_name='by-job')\n",
         job.variables,
     )
+    found = here(site, "by-job")
+    assert (found["job_name"], found["by"], found["type"]) == (job.name, "ben", "mlflow_model")
     job.ended()
     with site.stage.studio.database.session(write=True) as session:
         row = session.get_one(Job, job.id)
