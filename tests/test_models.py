@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlmodel import select
 
-from services import access, assets, models, uploads
+from services import access, assets, lineage, models, uploads
 from services.core.errors import Conflict, Denied, Invalid, NotFound
 from services.core.states import AssetKind
 from services.engines.tracking import FakeTracking, ModelVersion
@@ -30,6 +30,7 @@ from services.reconcile.registry import (
 from services.specs.code import Entry
 from services.specs.models import Model as Spec
 from services.store.rows import Asset, AssetLabel, Edge, Event
+from services.studio import Scope
 from tests.conftest import Stage
 
 MLMODEL = b"flavors:\n  sklearn:\n    sklearn_version: 1.5.0\n"
@@ -263,6 +264,60 @@ def test_ours_moves_on_when_a_client_was_given_its_number(stage: Stage):
         assert models.get(scope, "iris", "2").id == row.id
         assert models.get(scope, "iris", "1").path == "s3://b/k"
         assert models.get(scope, "iris", label="champion").version == "2"
+
+
+def test_a_number_that_only_mlflow_remembers_is_not_chased(stage: Stage):
+    tracking = FakeTracking()
+    there = f"ws-{stage.lab.id}"
+    for _ in range(3):
+        number = tracking.register(there, "iris", source="s3://b/k", run_id="", description="", tags={}).version
+        tracking.unregister(there, "iris", number)
+    row = made(stage)
+    registry = Registry(stage.studio, lambda: tracking, "t|1|1|x")
+    for _ in range(3):
+        registry.look(full=True)
+    with stage.scope() as scope:
+        assert [each.version for each in assets.versions(scope, AssetKind.model, "iris")] == ["4"]
+        assert models.get(scope, "iris").id == row.id
+    assert [each.version for each in tracking.versions(there, "iris")] == ["4"]
+    assert made(stage).version == "5"
+
+
+def test_what_is_used_keeps_its_number_and_stays_here(stage: Stage):
+    tracking = FakeTracking()
+    there = f"ws-{stage.lab.id}"
+    tracking.unregister(
+        there, "iris", tracking.register(there, "iris", source="x", run_id="", description="", tags={}).version
+    )
+    row = made(stage)
+    with stage.scope() as scope:
+        lineage.record(scope, ("model", row.id), ("model", made_other(scope, row)), "copy")
+    for _ in range(2):
+        Registry(stage.studio, lambda: tracking, "t|1|1|x").look(full=True)
+    with stage.scope() as scope:
+        shown = models.as_json(scope, models.get(scope, "iris", "1"))
+        assert "given 1 to another" in shown["facts"]["mlflow"]["why"]
+    assert tracking.versions(there, "iris") == []
+
+
+def made_other(scope: Scope, row: Asset) -> str:
+    """A model that was made from it."""
+    content = assets.Content("h", type="custom_model", path=row.path)
+    return assets.register(scope, AssetKind.model, "other", "1.x", content).id
+
+
+def test_a_named_output_of_a_job_is_looked_into_when_mlflow_is_told(stage: Stage):
+    """As the worker registers it: without a look at its files."""
+    folder = stage.studio.folders.datastore(stage.lab.id, "workspaceblobstore") / "out"
+    folder.mkdir(parents=True)
+    (folder / "MLmodel").write_bytes(MLMODEL)
+    uri = "azureml://datastores/workspaceblobstore/paths/out"
+    with stage.scope() as scope:
+        content = assets.Content("h", type="mlflow_model", path=uri)
+        assets.register(scope, AssetKind.model, "named", None, content)
+    Registry(stage.studio, lambda: FakeTracking(), "t|1|1|x").look()
+    with stage.scope() as scope:
+        assert models.get(scope, "named").facts["flavors"] == {"sklearn": {"sklearn_version": "1.5.0"}}
 
 
 def test_a_second_worker_leaves_it_to_the_first(stage: Stage):

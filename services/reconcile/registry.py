@@ -172,7 +172,7 @@ def plan(mine: Sequence[Mine], theirs: Sequence[ModelVersion], aliases: Words) -
                 actions.append(Lose(each))
             else:
                 pairs.append((each, found))
-        elif found is not None and found.tags.get(MARK) == each.mark:
+        elif found is not None and found.tags.get(MARK, "").partition(":")[0] == each.id:
             actions.append(Adopt(each, found))
         elif not each.entry or each.entry.get("is_far"):
             actions += _of_mine(each, found, theirs)
@@ -477,21 +477,23 @@ class Name:
                 entry = {"version": made.version, "agreed": words_of(made), "labels": [], "marked": True}
                 self._note(mine, {**entry, "run_id": run_id})
                 return
+            if int(made.version) > int(mine.version) and self._move(mine, made.version):
+                return
             self.tracking.unregister(self.there, mine.name, made.version)
             if int(made.version) > int(mine.version):
-                self._move(mine)
                 return
 
-    def _move(self, mine: Mine) -> None:
+    def _move(self, mine: Mine, number: str = "") -> bool:
+        """To the number that MLflow has just given, or to the next; False when it has to stay what it is."""
         with self._scope() as scope:
             row = scope.session.get(Asset, mine.id)
             if row is None or row.version != mine.version:
-                return
+                return False
             if any(use.kind != "label" for use in assets.uses(scope, row)):
                 why = f"MLflow has given {mine.version} to another one before."
                 _keep(scope, row, {"why": why})
-                return
-            row.version = models.next_version(scope, row.name)
+                return False
+            row.version = number or models.next_version(scope, row.name)
             models.note_version(scope, row.name, row.version)
             row.facts = {key: value for key, value in row.facts.items() if key != REGISTRY}
             row.updated_at = now()
@@ -500,6 +502,7 @@ class Name:
                 _put(scope, row.name, label, row.version)
             sentence = f"Model '{row.name}:{mine.version}' became '{row.name}:{row.version}'"
             emit(scope, AssetKind.model, row.name, f"{sentence}: MLflow had given its number before")
+            return True
 
     def _lose(self, mine: Mine) -> None:
         with self._scope() as scope:
