@@ -6,7 +6,6 @@ from services.core.errors import EngineError, Invalid
 from services.engines.stores.folders import FolderStore
 from services.engines.stores.google import GoogleStore
 from services.engines.stores.objects import azure_blob, s3
-from services.engines.stores.sftp import SftpStore
 from services.engines.stores.specs import (
     S3,
     AzureBlob,
@@ -40,6 +39,8 @@ def opened(spec: StoreSpec, credentials: Credentials | None = None, *, allowed_h
         case GoogleStorage():
             return GoogleStore(spec, credentials)
         case Sftp():
+            from services.engines.stores.sftp import SftpStore  # its library loads slower than all others together
+
             return SftpStore(spec, credentials)
         case Web():
             return WebStore(spec, credentials, allowed_hosts)

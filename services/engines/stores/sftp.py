@@ -180,12 +180,14 @@ class SftpStore(Store):
                 place = f"'{path[:200]}' of datastore '{self.name}'" if path else f"Datastore '{self.name}'"
                 raise EngineError(f"{place} has a file whose name is not UTF-8.", hint="Rename it there.") from cause
             except OSError as cause:
+                if self._client is not None and not _is_alive(self._client):
+                    self.close()
+                    raise self._silent(cause) from cause
                 raise self._meaning(cause, path) from cause
 
     def _connected(self) -> paramiko.SFTPClient:
         if self._client is not None:
-            channel = self._client.get_channel()
-            if channel is not None and channel.get_transport().is_active():
+            if _is_alive(self._client):
                 return self._client
             self.close()
         transport = self._known()
@@ -276,6 +278,11 @@ class SftpStore(Store):
 
     def _words(self, cause: Exception) -> str:
         return shown(getattr(cause, "strerror", None) or str(cause) or type(cause).__name__, self._secrets)
+
+
+def _is_alive(client: paramiko.SFTPClient) -> bool:
+    channel = client.get_channel()
+    return channel is not None and not channel.closed and channel.get_transport().is_active()
 
 
 def _listed(below: str, found: paramiko.SFTPAttributes) -> Entry | None:

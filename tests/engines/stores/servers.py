@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.utils import formatdate
 from functools import partial
@@ -20,6 +20,7 @@ from pathlib import Path
 from threading import Thread
 
 import httpx
+import paramiko
 import platformdirs
 import pytest
 from filelock import FileLock
@@ -111,6 +112,84 @@ def ssh(folder: Path) -> Iterator[Ssh]:
         user = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
         port = int(url.rpartition(":")[2])
         yield Ssh(port, user, (folder / "client").read_text(), told.stdout.split()[1], folder / "files")
+
+
+class _Doorkeeper(paramiko.ServerInterface):
+    def __init__(self, user: str, password: str) -> None:
+        self._known = (user, password)
+
+    def get_allowed_auths(self, username: str) -> str:
+        return "password"
+
+    def check_auth_password(self, username: str, password: str) -> int:
+        is_known = (username, password) == self._known
+        return paramiko.AUTH_SUCCESSFUL if is_known else paramiko.AUTH_FAILED
+
+    def check_channel_request(self, kind: str, chanid: int) -> int:
+        return paramiko.OPEN_SUCCEEDED
+
+
+class _Sftp(paramiko.SubsystemHandler):
+    """Behind the door is OpenSSH's own SFTP."""
+
+    def start_subsystem(self, name: str, transport: paramiko.Transport, channel: paramiko.Channel) -> None:
+        argv = [_sftp_server()]
+        with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            answering = Thread(target=self._answered, args=(process, channel), daemon=True)
+            answering.start()
+            with suppress(OSError, EOFError):
+                while piece := channel.recv(1 << 15):
+                    process.stdin.write(piece)
+            process.stdin.close()
+            answering.join()
+
+    def _answered(self, process: "subprocess.Popen[bytes]", channel: paramiko.Channel) -> None:
+        assert process.stdout is not None
+        with suppress(OSError, EOFError):  # whoever asked has gone
+            while piece := process.stdout.read(1 << 15):
+                channel.sendall(piece)
+
+
+@contextmanager
+def ssh_by_password(user: str, password: str) -> Iterator[tuple[int, list[str]]]:
+    """A server that lets somebody in by a password, which OpenSSH's does only for the machine's own users.
+
+    Its port, and the fingerprints of its two keys.
+    """
+    _sftp_server()
+    keys: list[paramiko.PKey] = [paramiko.RSAKey.generate(2048), paramiko.ECDSAKey.generate()]
+    transports = []
+
+    def served(listener: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with suppress(OSError, paramiko.SSHException, EOFError):  # whoever wants another key hangs up
+                transport = paramiko.Transport(connection)
+                transports.append(transport)
+                for key in keys:
+                    transport.add_server_key(key)
+                transport.set_subsystem_handler("sftp", _Sftp)
+                transport.start_server(server=_Doorkeeper(user, password))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        Thread(target=served, args=(listener,), daemon=True).start()
+        told = [base64.b64encode(hashlib.sha256(key.asbytes()).digest()).decode().rstrip("=") for key in keys]
+        yield listener.getsockname()[1], [f"SHA256:{one}" for one in told]
+        listener.shutdown(socket.SHUT_RDWR)
+        for transport in transports:
+            transport.close()
+
+
+def _sftp_server() -> str:
+    found = shutil.which("sftp-server", path="/usr/lib/openssh:/usr/libexec/openssh:/usr/lib/ssh:/usr/libexec")
+    if found is None:
+        pytest.skip("there is no sftp-server here; Debian's package is openssh-sftp-server")
+    return found
 
 
 class WholeFiles(SimpleHTTPRequestHandler):

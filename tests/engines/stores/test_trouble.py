@@ -416,6 +416,41 @@ def test_another_key_does_not_open_an_ssh_server(ssh: servers.Ssh) -> None:
         assert "BEGIN" not in str(caught.value)
 
 
+@pytest.mark.parametrize("kind", [0, 1])
+def test_a_password_opens_a_server_that_is_known_by_any_of_its_keys(folder: Path, kind: int) -> None:
+    with servers.ssh_by_password("ada", SECRET) as (port, fingerprints):
+        spec = Sftp("far", "127.0.0.1", "ada", root=str(folder), port=port, fingerprint=fingerprints[kind])
+        with opened(spec, Password(SECRET)) as store:
+            assert probe(store, large=9 << 20).failed == ()
+        with pytest.raises(Denied, match="'far' does not let 'ada' in"):
+            opened(spec, Password("another")).stat("a")
+        unknown = Sftp("far", "127.0.0.1", "ada", root=str(folder), port=port, fingerprint="SHA256:another")
+        with pytest.raises(Denied, match="shows another key") as caught:
+            opened(unknown, Password(SECRET)).stat("a")
+    assert all(one in str(caught.value) for one in fingerprints)
+    assert SECRET not in str(caught.value)
+
+
+def test_a_connection_that_is_cut_is_told_and_made_again(folder: Path) -> None:
+    (folder / "a").write_text("hello")
+    with servers.ssh_by_password("ada", SECRET) as (port, fingerprints):
+        spec = Sftp("far", "127.0.0.1", "ada", root=str(folder), port=port, fingerprint=fingerprints[0])
+        with opened(spec, Password(SECRET)) as store:
+
+            class Cut(io.RawIOBase):
+                def readable(self) -> bool:
+                    return True
+
+                def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+                    store._client.get_channel().get_transport().close()  # type: ignore[attr-defined]
+                    buffer[:] = bytes(len(buffer))
+                    return len(buffer)
+
+            with pytest.raises(Unavailable, match="'far' does not answer"):
+                store.write("b", io.BufferedReader(Cut()))
+            assert (store.read("a"), paths(store.list())) == (b"hello", ["a"])
+
+
 def test_a_connection_that_broke_is_made_again(ssh: servers.Ssh, corner: str) -> None:
     spec = Sftp("far", "127.0.0.1", ssh.user, root=str(ssh.folder), port=ssh.port, fingerprint=ssh.fingerprint)
     with opened(spec, PrivateKey(ssh.private_key)) as store:
