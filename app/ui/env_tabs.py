@@ -21,7 +21,7 @@ def details(row: Asset, build: Build | None, versions: list[Asset]) -> None:
     left, right = st.columns([3, 2], gap="small")
     with left:
         parts.section("Definition", f"version {row.version}")
-        st.code(source.dump(definition(row)), language="yaml")
+        st.code(source.dump(definition(row)), language="yaml", wrap_lines=True)
         st.html(parts.panel("Made of", parts.properties(_made_of(row)), "after the image map, in pip's words"))
     lines = [
         (
