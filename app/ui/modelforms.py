@@ -183,8 +183,8 @@ def _origin() -> str:
 
 
 def _sent() -> str:
-    sent = upload.area("model", "data", "Drop the model's files or its folder here")
-    return f"azureml://uploads/{sent.id}/{sent.single}" if sent is not None else ""
+    sent = upload.area("model", "data", "Drop the model's files or its folder here", whole=True)
+    return f"azureml://uploads/{sent.id}/{sent.folder or sent.single}" if sent is not None else ""
 
 
 def _of_job() -> str:

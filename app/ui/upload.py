@@ -31,29 +31,35 @@ _upload = st.components.v2.component(
 
 @dataclass(frozen=True)
 class Sent:
-    """`single` is the path of the only file, when it was one."""
+    """`single` is the path of the only file, when it was one; `folder` the one that everything lies in, when kept."""
 
     id: str
     name: str
     files: int
     single: str = ""
+    folder: str = ""
 
 
-def area(key: str, kind: Kind, hint: str, *, start: Sent | None = None) -> Sent | None:
-    """A place to drop files on; what has been sent, or None."""
-    return _direct(key, kind, hint, start) if context.behind_gate() else _through_streamlit(key, kind, hint, start)
+def area(key: str, kind: Kind, hint: str, *, start: Sent | None = None, whole: bool = False) -> Sent | None:
+    """A place to drop files on; what has been sent, or None. `whole` keeps the name of a folder that is sent."""
+    if not context.behind_gate():
+        return _through_streamlit(key, kind, hint, start)
+    return _direct(key, kind, hint, start, whole)
 
 
-def _direct(key: str, kind: Kind, hint: str, start: Sent | None) -> Sent | None:
+def _direct(key: str, kind: Kind, hint: str, start: Sent | None, whole: bool) -> Sent | None:
     known = (
         None
         if start is None
         else {"id": start.id, "files": start.files, "bytes": 0, "name": start.name, "single": start.single}
     )
-    data = {"url": routes.uploads(), "kind": kind, "hint": hint, "upload": known}
+    data = {"url": routes.uploads(), "kind": kind, "hint": hint, "upload": known, "whole": whole}
     result = _upload(key=f"upload:{key}", data=data, default={"upload": known}, on_upload_change=_nothing)
     found: dict[str, Any] | None = result.upload
-    return None if not found else Sent(found["id"], found["name"], int(found["files"]), found.get("single") or "")
+    if not found:
+        return None
+    single, folder = found.get("single") or "", found.get("folder") or ""
+    return Sent(found["id"], found["name"], int(found["files"]), single, folder)
 
 
 def _through_streamlit(key: str, kind: Kind, hint: str, start: Sent | None) -> Sent | None:

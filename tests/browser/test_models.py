@@ -1,5 +1,6 @@
 """A model registered by clicking: a folder is sent, looked at, approved, labelled, compared, and gone again."""
 
+import re
 import time
 from pathlib import Path
 
@@ -45,6 +46,7 @@ def register(page: Page, folder: Path, name: str) -> None:
 
 def test_a_folder_is_sent_and_all_of_it_can_be_seen(page: Page, folder: Path) -> None:
     register(page, folder, "petals")
+    expect(page.get_by_text(re.compile(r"azureml://datastores/.*/model$"))).to_be_visible()  # as containers show it
     for words in ("petal_width", "sklearn_version", "azureml:petals:1"):
         expect(page.get_by_text(words).first).to_be_visible()
     page.get_by_role("tab", name="Artifacts").click()
@@ -79,7 +81,7 @@ def test_it_is_approved_with_a_note(page: Page, folder: Path) -> None:
     dialog.get_by_label("Note").fill("read and tried")
     dialog.get_by_role("button", name="Approve").click()
     expect(page.get_by_text("read and tried")).to_be_visible()
-    expect(page.locator(".at-title").get_by_text("Approved")).to_be_visible()
+    expect(page.locator(".at-title").get_by_text("Approved", exact=True)).to_be_visible()
 
 
 def test_two_versions_are_compared_and_one_is_deleted(page: Page, house: House, folder: Path, tmp_path: Path) -> None:

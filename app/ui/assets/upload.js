@@ -82,7 +82,7 @@ const put = (url, blob, tick) => new Promise((done, fail) => {
   request.send(blob)
 })
 
-async function send(s, chosen, name) {
+async function send(s, chosen, name, folder) {
   const files = chosen.filter(([path]) => !LEFT_OUT.test(path))
   const left = chosen.length - files.length
   if (!files.length) return tell(s, "There is no file to send.", true)
@@ -106,7 +106,7 @@ async function send(s, chosen, name) {
     }
     await Promise.all(Array.from({length: AT_ONCE}, work))
     if (!upload.complete) await asked("POST", `${s.url}/${upload.id}/seal`)
-    const result = {id: upload.id, files: files.length, bytes: total, name, single: files.length === 1 ? files[0][0] : ""}
+    const result = {id: upload.id, files: files.length, bytes: total, name, single: files.length === 1 ? files[0][0] : "", folder}
     done(s, result, left); s.set("upload", result)
   } catch (error) { tell(s, error.message, true) }
   s.bar.hidden = true; s.busy = false
@@ -127,9 +127,10 @@ async function walked(entry, prefix) {
     for (const inner of some) found.push(...await walked(inner, `${prefix}${entry.name}/`))
   }
 }
-const trimmed = pairs => {
+const trimmed = (pairs, whole) => {
   const top = pairs[0]?.[0].split("/")[0]
-  return pairs.every(([path]) => path.startsWith(`${top}/`)) ? [pairs.map(([path, file]) => [path.slice(top.length + 1), file]), top] : [pairs, pairs.length === 1 ? pairs[0][0] : `${pairs.length} files`]
+  if (!pairs.every(([path]) => path.startsWith(`${top}/`))) return [pairs, pairs.length === 1 ? pairs[0][0] : `${pairs.length} files`, ""]
+  return whole ? [pairs, top, top] : [pairs.map(([path, file]) => [path.slice(top.length + 1), file]), top, ""]
 }
 
 export default function ({data, parentElement, setStateValue}) {
@@ -142,7 +143,7 @@ export default function ({data, parentElement, setStateValue}) {
   }
   s.url = data.url; s.kind = data.kind; s.set = setStateValue
   if (data.upload && !s.shown) { s.shown = true; done(s, data.upload, 0) }
-  const choose = (input, pairs) => { const [files, name] = trimmed(pairs); input && (input.value = ""); if (files.length && !s.busy) send(s, files, name) }
+  const choose = (input, pairs) => { const [files, name, top] = trimmed(pairs, data.whole); input && (input.value = ""); if (files.length && !s.busy) send(s, files, name, top) }
   const files = one(".files"), folder = one(".folder")
   files.onchange = () => choose(files, [...files.files].map(file => [file.name, file]))
   folder.onchange = () => choose(folder, [...folder.files].map(file => [file.webkitRelativePath, file]))
