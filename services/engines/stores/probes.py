@@ -70,6 +70,7 @@ class _Probe:
         self.rows: dict[str, Row] = {}
         self.started = datetime.now(UTC)
         self.sample: Entry | None = None
+        self.is_silent = False
 
     def report(self) -> Report:
         if self.store.read_only:
@@ -89,7 +90,7 @@ class _Probe:
             else:
                 self._read_only()
         finally:
-            if not self.store.read_only and not self._is_silent():
+            if not self.store.read_only and not (self.is_silent and self.rows["write"].outcome == "failed"):
                 self._clean()
         return Report(tuple(self.rows[name] for name in NAMES))
 
@@ -107,22 +108,17 @@ class _Probe:
                 self._skip(name, "nothing could be written")
 
     def _try(self, name: str, check: Callable[[], str]) -> None:
-        if self._is_silent():
+        if self.is_silent:
             self._skip(name, "the server does not answer")
             return
         begun = time.monotonic()
         try:
-            outcome, detail = "ok", check()
+            detail = check()
         except AtelierError as cause:
-            outcome, detail = "failed", str(cause)
-            if isinstance(cause, Unavailable):
-                self._silent = True
-        self.rows[name] = Row(name, "ok" if outcome == "ok" else "failed", detail, time.monotonic() - begun)
-
-    _silent = False
-
-    def _is_silent(self) -> bool:
-        return self._silent
+            self.is_silent = isinstance(cause, Unavailable)
+            self.rows[name] = Row(name, "failed", str(cause), time.monotonic() - begun)
+        else:
+            self.rows[name] = Row(name, "ok", detail, time.monotonic() - begun)
 
     def _skip(self, name: str, why: str) -> None:
         self.rows[name] = Row(name, "skipped", why, 0.0)
@@ -214,8 +210,12 @@ class _Probe:
 
     def _clean(self) -> None:
         for path in (self.small, self.moved, self.big):
-            with suppress(AtelierError):
+            try:
                 self.store.delete(path)
+            except Unavailable:  # nor would it answer to the next
+                return
+            except AtelierError:
+                continue
         with suppress(AtelierError):
             self.store.remove_folder(self.folder)
 

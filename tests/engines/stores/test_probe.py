@@ -128,6 +128,19 @@ def test_a_server_that_is_silent_is_asked_once(folder: Path) -> None:
     }
 
 
+def test_a_server_that_falls_silent_is_cleaned_when_it_answers_again(folder: Path) -> None:
+    report = probe(refusing(folder, rename=silent))
+    found = outcomes(report)
+    assert [found[name] for name in ("write", "read", "rename", "delete", "large file")] == [
+        "ok",
+        "ok",
+        "failed",
+        "skipped",
+        "skipped",
+    ]
+    assert list(folder.rglob("*")) == []
+
+
 def test_a_site_is_probed_for_reading(folder: Path) -> None:
     (folder / "sub").mkdir()
     (folder / "sub" / "a b.txt").write_text("hello")
