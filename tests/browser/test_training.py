@@ -31,11 +31,10 @@ def trained(house: House, profile: BrowserContext) -> list[str]:
     watch.over(page)
     visit(page, "/environments?ws=lab")
     page.get_by_role("button", name="New environment").click()
-    dialog = page.get_by_role("dialog")
-    dialog.get_by_label("Name").fill("digits")
-    dialog.get_by_label("Image").fill("python:3.11")
-    dialog.get_by_label("Conda file").fill((EXAMPLE / "conda.yml").read_text())
-    dialog.get_by_role("button", name="Create").click()
+    for label, text in (("Name", "digits"), ("Conda file", (EXAMPLE / "conda.yml").read_text())):
+        box(page, label).fill(text)
+        box(page, label).blur()
+    page.get_by_role("button", name="Save", exact=True).click()
     title(page, "digits")
     names = []
     for rate in RATES:
