@@ -268,6 +268,20 @@ def test_what_something_uses_is_not_deleted_by_a_client(site: Site, notebook: No
     assert numbers(site, "used") == ["1"]
 
 
+def test_a_client_moves_an_alias_and_deletes_the_model(site: Site, notebook: Notebook, ben: dict[str, str]):
+    for version in (None, None, "1.5"):
+        made(site, "dropped", **({"version": version} if version else {}))
+    look(site)
+    for version in ("1", "2"):
+        notebook.run(f"MlflowClient().set_registered_model_alias('dropped', 'champion', '{version}')", ben)
+        with site.stage.scope(write=False) as scope:
+            assert models.get(scope, "dropped", label="champion").version == version
+    notebook.run("MlflowClient().delete_registered_model('dropped')", ben)
+    assert numbers(site, "dropped") == ["1.5"]
+    look(site)
+    assert numbers(site, "dropped") == ["1.5"]
+
+
 def test_a_renamed_model_is_renamed_here(site: Site, notebook: Notebook, ben: dict[str, str]):
     made(site, "draft-name")
     look(site)
@@ -383,6 +397,9 @@ def test_a_model_of_a_jobs_run_is_loaded_and_knows_its_job(site: Site, notebook:
     )
     assert said == [[6], [6], job.run_id]
     assert here(site, "of-job")["job_name"] == job.name
+    notebook.run(f"mlflow.register_model('runs:/{job.run_id}/model', 'by-register', tags={{'team': 'x'}})", ben)
+    found = here(site, "by-register")
+    assert (found["job_name"], found["type"], found["tags"]) == (job.name, "mlflow_model", {"team": "x"})
 
 
 def test_another_workspaces_models_are_not_there(
