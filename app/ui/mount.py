@@ -25,6 +25,7 @@ OPTIONS = {
     "runner.postScriptGC": False,
     "runner.magicEnabled": False,
     "client.showErrorDetails": "none",
+    "client.showErrorLinks": False,
     "client.toolbarMode": "minimal",
     "client.showSidebarNavigation": False,
     "browser.gatherUsageStats": False,
