@@ -1,5 +1,6 @@
 """A model registered by clicking: a folder is sent, looked at, approved, labelled, compared, and gone again."""
 
+import json
 import re
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import PATIENCE, House, box, row, settled, title, visit
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
+LONG = 240_000
 MLMODEL = """flavors:
   python_function: {loader_module: os}
   sklearn: {sklearn_version: 1.5.0}
@@ -104,3 +106,24 @@ def test_two_versions_are_compared_and_one_is_deleted(page: Page, house: House, 
     title(page, "Models")
     visit(page, "/model?ws=lab&name=grown")
     expect(page.get_by_text("azureml:grown:1").first).to_be_visible()
+
+
+def test_what_a_job_left_behind_is_registered_from_its_page(page: Page, house: House, tmp_path: Path) -> None:
+    (tmp_path / "job.yml").write_text(
+        "command: mkdir -p outputs/best && printf '%s' \"$MODEL\" > outputs/best/MLmodel\n"
+        "environment: {image: 'python:3.11'}\n"
+        f"environment_variables: {{MODEL: {json.dumps(MLMODEL)}}}\n"
+        "display_name: leaves a model\n"
+    )
+    job = json.loads(house.cli("job", "create", "-f", str(tmp_path / "job.yml"), "-o", "json"))["name"]
+    visit(page, f"/job?ws=lab&job={job}")
+    expect(page.locator(".at-title [data-status=Completed]")).to_be_visible(timeout=LONG)
+    page.get_by_role("link", name="Register model").click()
+    title(page, "Register model")
+    expect(page.locator(".at-panel", has_text="What is there").get_by_text("sklearn")).to_be_visible()
+    box(page, "Name").fill("left-behind")
+    box(page, "Name").blur()
+    page.get_by_role("button", name="Register", exact=True).click()
+    title(page, "left-behind")
+    page.get_by_role("link", name="leaves a model").click()
+    title(page, "leaves a model")
