@@ -1,8 +1,8 @@
 """Trying datastores: what is to be tried, the trial, what came of it. No transaction is open meanwhile."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Protocol
 
 from services import datastores
 from services.core.errors import AtelierError
@@ -10,8 +10,11 @@ from services.specs.datastores import Datastore as Spec
 from services.store.rows import Datastore
 from services.studio import Scope
 
-Opening = Callable[[bool], AbstractContextManager[Scope]]
-"""One transaction for who asks; writing when True."""
+
+class Opening(Protocol):
+    """One transaction for who asks."""
+
+    def __call__(self, *, write: bool = False) -> AbstractContextManager[Scope]: ...
 
 
 def registered(opening: Opening, spec: Spec, *, validate: bool = False) -> Datastore:
@@ -19,7 +22,7 @@ def registered(opening: Opening, spec: Spec, *, validate: bool = False) -> Datas
     report: dict[str, Any] | None = None
     is_placeholder = spec.type in datastores.CLOUD
     try:
-        with opening(False) as scope:
+        with opening() as scope:
             store = datastores.trial(scope, spec) if validate or not is_placeholder else None
         if store is not None:
             with store:
@@ -28,7 +31,7 @@ def registered(opening: Opening, spec: Spec, *, validate: bool = False) -> Datas
         if not is_placeholder or error.status in {403, 409}:
             raise
         report = datastores.unopened(error)
-    with opening(True) as scope:
+    with opening(write=True) as scope:
         return datastores.create(scope, spec, report)
 
 
@@ -36,20 +39,20 @@ def authenticated(
     opening: Opening, name: str, credentials: Mapping[str, Any] | None, *, validate: bool = False
 ) -> Datastore:
     """New credentials in the place of the old; ours are tried with them first."""
-    with opening(False) as scope:
+    with opening() as scope:
         spec, store = datastores.reauthenticated(scope, name, credentials)
     report: dict[str, Any] | None = None
     if store is not None and (validate or spec.type not in datastores.CLOUD):
         with store:
             report = datastores.probed(store)
-    with opening(True) as scope:
+    with opening(write=True) as scope:
         return datastores.authenticate(scope, name, spec, report)
 
 
 def tested(opening: Opening, name: str) -> Datastore:
     """Tries one that is registered and keeps the report, good or bad."""
     try:
-        with opening(True) as scope:  # who may not keep the report is refused before the place is asked
+        with opening(write=True) as scope:  # who may not keep the report is refused before the place is asked
             datastores.keep_report(scope, name, (row := datastores.get(scope, name)).report)
             store = datastores.opened(scope, row)
         with store:
@@ -58,5 +61,5 @@ def tested(opening: Opening, name: str) -> Datastore:
         if error.status in {403, 404}:
             raise
         report = datastores.unopened(error)
-    with opening(True) as scope:
+    with opening(write=True) as scope:
         return datastores.keep_report(scope, name, report)

@@ -1,5 +1,6 @@
 """Datastores: registered, tried, browsed and read; what opens them goes in and never comes out."""
 
+from contextlib import AbstractContextManager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query
@@ -12,6 +13,7 @@ from app.api.caller import Asking, Caller, page
 from services import datastores
 from services.core.paging import MOST
 from services.specs.datastores import datastore
+from services.studio import Scope
 
 router = APIRouter(prefix="/workspaces/{ws}/datastores", tags=["datastores"])
 
@@ -44,7 +46,10 @@ class Authentication(BaseModel):
 
 
 def _opening(asking: Caller, ws: str) -> probing.Opening:
-    return lambda write: asking.scope(ws, write=write)
+    def opened(*, write: bool = False) -> AbstractContextManager[Scope]:
+        return asking.scope(ws, write=write)
+
+    return opened
 
 
 @router.get("")

@@ -7,7 +7,12 @@ from tests.conftest import Stage
 from tests.pages import seed
 from tests.pages.conftest import Opened, said
 
-NAMED = {"job": {"job": "quick_lemon_000002"}, "experiment": {"experiment": "digits"}, "environment": {"name": "train"}}
+NAMED = {
+    "datastore": {"name": "workspaceblobstore"},
+    "job": {"job": "quick_lemon_000002"},
+    "experiment": {"experiment": "digits"},
+    "environment": {"name": "train"},
+}
 WITHOUT = [name for name in nav.SCREENS if name not in NAMED]
 
 
