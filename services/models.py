@@ -4,6 +4,7 @@ MLflow's registry has the same names and versions: `services/reconcile/registry.
 """
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -31,6 +32,7 @@ CUSTOM, MLFLOW, TRITON = "custom_model", "mlflow_model", "triton_model"
 TYPES = (CUSTOM, MLFLOW, TRITON)
 REGISTRY = "registry"
 _UPLOAD = "azureml://uploads/"
+_SENT = re.compile(r"/LocalUpload/(?P<hash>[0-9a-f]{64})(?:/[^/]*)?\Z")
 _NOTE = 2000
 
 
@@ -231,6 +233,12 @@ def sizes(compared: Compared) -> dict[str, int]:
         return {}
 
 
+def content_hash(asset: Asset) -> str:
+    """SHA-256 of all of its files, where they were sent as one upload; empty where nobody has read them all."""
+    found = _SENT.search(asset.path)
+    return found["hash"] if found else ""
+
+
 def run_of(asset: Asset) -> str:
     """MLflow's id of the run that made it, where it is known."""
     return str(asset.facts.get(REGISTRY, {}).get("run_id") or asset.facts.get("run_id") or "")
@@ -250,6 +258,7 @@ def as_json(scope: Scope, asset: Asset) -> dict[str, Any]:
         labels=assets.labels_of(scope, asset),
         facts={
             **facts,
+            "sha256": content_hash(asset) or None,
             "approval": asset.facts.get("approval"),
             "mlflow": {key: asset.facts.get(REGISTRY, {}).get(key) for key in ("version", "why")},
         },

@@ -78,6 +78,8 @@ def test_facts_are_read_and_nothing_is_loaded(stage: Stage):
     assert row.facts["flavors"] == {"sklearn": {"sklearn_version": "1.5.0"}}
     assert (row.facts["files"], row.facts["size"]) == (2, len(MLMODEL) + 1)
     assert row.facts["formats"] == ["pickle"]
+    assert models.content_hash(row) in row.path
+    assert models.content_hash(made(stage, "far", path="https://example.com/x.onnx")) == ""
 
 
 @pytest.mark.parametrize(

@@ -187,7 +187,7 @@ def _facts(row: Asset, labels: Sequence[str], job: JobRow | None) -> list[tuple[
         *modelforms.found(facts),
         ("Input example", plain(facts["input_example"], 200) if facts.get("input_example") else None),
         ("Saved", plain(facts["utc_time_created"], 40) if facts.get("utc_time_created") else None),
-        ("Content hash", tag("span", row.hash[:16], cls="at-mono")),
+        ("Content hash", tag("span", hashed[:16], cls="at-mono") if (hashed := models.content_hash(row)) else None),
     ]
 
 
