@@ -244,10 +244,11 @@ class TestContexts:
         assert {name.partition("=")[0] for name in facts["Config"]["Env"]} == {"PATH", "LANG"}
 
     def test_a_step_that_fails_is_named(self, docker_engine: DockerEngine, tmp_path: Path) -> None:
-        folder = context(docker_engine.home, {"Dockerfile": "FROM python:3.11-slim\nRUN echo so far\nRUN exit 7\n"})
+        folder = context(docker_engine.home, {"Dockerfile": "FROM python:3.11-slim\nRUN echo so far >&2\nRUN exit 7\n"})
         with pytest.raises(BuildFailed, match=r"exit 7.*lines above it"):
             docker_engine.build(BuildWish(hash="f" * 64, base="", context=folder, froms=self.FROMS), tmp_path / "log")
         assert "so far" in (tmp_path / "log").read_text()
+        assert "\x1b" not in (tmp_path / "log").read_text()
 
     def test_what_is_no_dockerfile_is_said(self, docker_engine: DockerEngine, tmp_path: Path) -> None:
         folder = context(docker_engine.home, {"Dockerfile": "FROM python:3.11-slim\nRUNN x\n"})

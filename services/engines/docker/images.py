@@ -41,6 +41,8 @@ FREEZE = (
     'print(*sorted({d.metadata["Name"] + "==" + d.version for d in m.distributions()}), sep="\\n")\' '
     "2>/dev/null && exit; done; exit 0"
 )
+# The builder paints what a step says to its standard error.
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 BASE_CHANGES = [
     "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "ENV LANG=C.UTF-8",
@@ -274,7 +276,7 @@ class Images:
                     if "error" in line:
                         say(str(line["error"]))
                         raise _failed(log, before)
-                    if text := str(line.get("stream", "")).rstrip("\n"):
+                    if text := _COLOURS.sub("", str(line.get("stream", ""))).rstrip("\n"):
                         say(text)
         except errors.APIError as cause:
             if cause.response is None or cause.response.status_code != 400:
