@@ -69,3 +69,28 @@ def test_a_build_is_given_up_by_a_button(page: Page) -> None:
     expect(page.get_by_text("begun", exact=True)).to_be_visible(timeout=LONG)
     page.get_by_role("button", name="Cancel build").click()
     state(page, "Canceled")
+
+
+def test_a_folder_with_a_dockerfile_is_sent_built_and_changed(page: Page, tmp_path: Path) -> None:
+    folder = tmp_path / "tools"
+    (folder / "lists").mkdir(parents=True)
+    (folder / "Dockerfile").write_text("FROM python:3.11\nCOPY lists/packages.txt .\nRUN pip install -r packages.txt\n")
+    (folder / "lists" / "packages.txt").write_text("six==1.16.0\n")
+    visit(page, "/environments?ws=lab&new=1")
+    page.get_by_text("Build context", exact=True).click()
+    settled(page)
+    page.locator("input.folder").first.set_input_files(folder)
+    expect(page.get_by_text("2 files")).to_be_visible()
+    write(page, "Name", "tools")
+    page.get_by_role("button", name="Save and Build").click()
+    title(page, "tools")
+    state(page, "Ready")
+    page.get_by_role("tab", name="Context").click()
+    page.locator("summary", has_text="lists").click()
+    page.get_by_role("link", name="packages.txt").click()
+    write(page, "lists/packages.txt", "six==1.17.0\n")
+    page.get_by_role("button", name="Save and Build").click()
+    page.wait_for_url("**version=2**")
+    state(page, "Ready")
+    page.get_by_role("tab", name="Packages").click()
+    expect(page.get_by_role("cell", name="1.17.0")).to_be_visible()
