@@ -12,6 +12,7 @@ from app.ui.text import Markup, number, plain, size, tag
 from services import assets, models
 from services.core.errors import AtelierError
 from services.core.times import parse
+from services.data import shown_uri
 from services.engines.contents import Contents
 from services.engines.files import File
 from services.specs import source
@@ -182,7 +183,7 @@ def _facts(row: Asset, labels: Sequence[str], job: JobRow | None) -> list[tuple[
         ("Created by job", made_by),
         ("Run", tag("span", models.run_of(row), cls="at-mono") if models.run_of(row) else None),
         ("Asset id", tag("span", f"azureml:{assets.named(row)}", cls="at-mono")),
-        ("Source", tag("span", plain(row.path, 500), cls="at-mono")),
+        ("Source", tag("span", plain(shown_uri(row.path)), cls="at-mono")),
         ("In MLflow", tag("span", there, cls="at-mono") if there else plain(entry.get("why") or "On its way", 300)),
         *modelforms.found(facts),
         ("Input example", plain(facts["input_example"], 200) if facts.get("input_example") else None),
@@ -229,7 +230,7 @@ def _spelled(said: Mapping[str, Any]) -> dict[str, str]:
 
 def _beside(row: Asset) -> dict[str, str]:
     """What else may differ between versions."""
-    facts = {"Type": modelforms.TYPES.get(row.type, row.type), "Stage": row.stage, "Source": row.path}
+    facts = {"Type": modelforms.TYPES.get(row.type, row.type), "Stage": row.stage, "Source": shown_uri(row.path)}
     return {key: str(value) for key, value in [*facts.items(), *modelforms.found(row.facts)] if value}
 
 

@@ -205,3 +205,11 @@ def test_a_mismatch_of_types_is_said_politely(house: Stage, opened: Opened) -> N
 def test_a_mark_of_ours_is_no_tag(house: Stage, opened: Opened) -> None:
     row = model(house)
     assert MARK not in said(opened("model", name=row.name))
+
+
+def test_a_password_in_an_address_is_not_shown(house: Stage, opened: Opened) -> None:
+    with house.scope() as scope:
+        path = "https://ada:s3cret-word@example.com/iris.onnx?sig=s3cret-word"
+        models.create(scope, Spec(name="signed", path=path))
+    for tab in ("details", "versions", "artifacts", "compare"):
+        assert "s3cret-word" not in said(opened("model", name="signed", tab=tab))

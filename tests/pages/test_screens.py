@@ -23,7 +23,7 @@ def test_every_screen_opens_empty(opened: Opened, screen: str) -> None:
     assert "This page could not be shown" not in said(test)
 
 
-@pytest.mark.parametrize("screen", ["jobs", "experiments", "environments"])
+@pytest.mark.parametrize("screen", ["jobs", "experiments", "environments", "models"])
 def test_an_empty_list_says_what_to_do_and_how_on_the_command_line(opened: Opened, screen: str) -> None:
     words = said(opened(screen))
     assert "at-empty" in words
