@@ -7,7 +7,6 @@ from services.engines.tables import Cell, Column, ColumnProfile, Diff, Profile, 
 
 WIDEST = 100
 LONGEST = 160
-CHART = (132, 30)
 NUMBERS = frozenset({"integer", "number"})
 SHOWN_QUANTILES = (25, 50, 75)
 SHOWN_TOP = 8
@@ -29,10 +28,11 @@ def rows(found: TablePreview) -> Markup:
 
 def said(found: TablePreview) -> str:
     """How much of the file this is."""
-    known = f" of {found.total_rows:,}" if found.total_rows is not None else " of more" if found.more else ""
+    known = f" of {found.total_rows:,}" if found.total_rows is not None else ""
+    start = "the first " if found.more and not known else ""
     columns = found.total_columns or len(found.columns)
     shown = f", {WIDEST} shown" if columns > WIDEST else ""
-    return f"{len(found.rows):,}{known} rows · {columns} columns{shown} · {found.format} · {size(found.size)}"
+    return f"{start}{len(found.rows):,}{known} rows · {columns} columns{shown} · {found.format} · {size(found.size)}"
 
 
 def profile(found: Profile) -> Markup:
@@ -42,7 +42,9 @@ def profile(found: Profile) -> Markup:
         "Standard deviation", "Variance", "Skewness", "Kurtosis",
     )  # fmt: skip
     lines = [tag("tr", *_profiled(column)) for column in found.columns]
-    return _scrolled("at-data at-profile", tag("tr", *(tag("th", tag("b", head)) for head in heads)), lines)
+    numbers = [None if head in {"Feature", "Profile", "Type"} else "at-num" for head in heads]
+    head = tag("tr", *(tag("th", tag("b", head), cls=cls) for head, cls in zip(heads, numbers, strict=True)))
+    return _scrolled("at-data at-profile", head, lines)
 
 
 def profiled(found: Profile) -> str:
@@ -112,7 +114,7 @@ def drift(found: Diff) -> Markup | None:
 
 
 def chart(column: ColumnProfile) -> Markup | None:
-    """A histogram, or how often the values are that are there most; drawn as one path."""
+    """A histogram, or how often the values are that are there most."""
     if column.histogram:
         counts = [each.count for each in column.histogram]
         title = f"{_value(column.histogram[0].low)} to {_value(column.histogram[-1].high)}"
@@ -157,14 +159,10 @@ def _profiled(column: ColumnProfile) -> list[Markup]:
 
 
 def _bars(counts: Sequence[int], title: str) -> Markup:
-    width, height = CHART
-    each, highest = width / len(counts), max(*counts, 1)
-    drawn = []
-    for place, count in enumerate(counts):
-        tall = max(1.0, count / highest * height) if count else 0.0
-        drawn.append(f"M{place * each:.1f} {height}h{each - 1:.1f}v-{tall:.1f}h-{each - 1:.1f}z")
-    picture = tag("svg", tag("path", d="".join(drawn)), viewBox=f"0 0 {width} {height}", role="img", aria_label=title)
-    return tag("div", picture, cls="at-hist", title=plain(title, 200))
+    """Of elements alone: what Streamlit cleans before it shows it loses every SVG."""
+    highest = max(*counts, 1)
+    bars = [tag("i", style=f"height:{max(4, round(100 * count / highest)) if count else 0}%") for count in counts]
+    return tag("div", *bars, cls="at-hist", role="img", aria_label=title, title=plain(title, 200))
 
 
 def _change(what: str, name: str, old: str, new: str) -> Markup:

@@ -112,15 +112,12 @@ def compare(row: Asset, versions: Sequence[Asset]) -> None:
         parts.empty("compare_arrows", "One version only", "Make another, and what changed is shown here.")
         return
     later = [each.version for each in versions[[each.version for each in versions].index(row.version) + 1 :]]
+    asked = address.text("with")
+    wanted = asked if asked in others else (later or others)[0]
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.html(tag("span", "From version", cls="at-muted"), width="content")
-        wanted = address.one_of("with", "From version", others, width=150) or (later or others)[0]
-        st.html(tag("span", f"{wanted} to version {row.version}", cls="at-muted"), width="content")
+        _from_box(others, wanted, row)
         place = st.container()
-    old = next((each for each in versions if each.version == wanted), None)
-    if old is None:
-        parts.banner("orange", f"There is no version '{plain(wanted, 80)}'.")
-        return
+    old = next(each for each in versions if each.version == wanted)
     before, after = _view(old), _view(row)
     if before is None or after is None:
         return
@@ -138,6 +135,21 @@ def compare(row: Asset, versions: Sequence[Asset]) -> None:
         parts.banner("red", state.error)
     if state.status == "Ready" and state.result is not None:
         _compared(tables.Diff.from_json(state.result))
+
+
+def _from_box(others: Sequence[str], wanted: str, row: Asset) -> None:
+    """Which version is the old one; in the address as `with`."""
+    box = f"_data_with:{row.id}"
+    st.session_state[box] = wanted
+    st.selectbox(
+        "Compare with",
+        others,
+        key=box,
+        format_func=lambda version: f"Version {version} → {row.version}",
+        label_visibility="collapsed",
+        width=180,
+        on_change=lambda: address.put(**{"with": st.session_state[box]}),
+    )
 
 
 def consume(row: Asset) -> None:

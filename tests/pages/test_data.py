@@ -95,7 +95,7 @@ def test_the_details_name_files_sizes_and_where_they_lie(stored: Stage, opened: 
 def test_the_first_rows_are_shown(stored: Stage, opened: Opened) -> None:
     words = html(opened("data_asset", name="iris", version="1", tab="preview"))
     assert "<b>length</b><small>number</small>" in words
-    assert "50 of 100 rows" in words or "50 rows" in words or "50 of more rows" in words
+    assert "the first 50 rows" in words
 
 
 def test_hostile_names_and_contents_stay_text(stored: Stage, opened: Opened) -> None:
@@ -125,14 +125,14 @@ def test_a_profile_is_generated_by_a_button_and_drawn(stored: Stage, opened: Ope
     click(test, "Generate profile")
     assert settle(stored, version="1").status == "Ready"
     words = html(opened("data_asset", stored.cleo, name="iris", version="1", tab="profile"))
-    assert "<svg" in words
+    assert "at-hist" in words
     for word in ("100 rows", "Skewness", "length", "species"):
         assert word in words
 
 
 def test_two_versions_are_compared_by_a_button(stored: Stage, opened: Opened) -> None:
     test = opened("data_asset", name="iris", version="2", tab="compare")
-    assert "1 to version 2" in said(test)
+    assert test.selectbox(key=next(box.key for box in test.selectbox if box.label == "Compare with")).value == "1"
     click(test, "Compare")
     with stored.scope(stored.ben) as scope:
         old, new = (previews.view(scope, data.get(scope, "iris", version)) for version in "12")
