@@ -149,6 +149,8 @@ ABSENT = {
     f"GET {ENVIRONMENT}/versions",
     f"GET {VERSION}",
     f"GET {VERSION}/build-log",
+    f"GET {VERSION}/context/{{path:path}}",
+    "GET /api/v1/workspaces/{ws}/environments/jobs/{job}/packages",
 }
 
 
