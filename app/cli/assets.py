@@ -9,6 +9,7 @@ from app.cli.client import Client, in_workspace, named, part
 from services.core.errors import Invalid
 
 Label = Annotated[str, typer.Option("--label", "-l", help="A label instead of a version, such as latest.")]
+Named = Annotated[str, typer.Option("--label", "-l", help="The label, such as champion.")]
 Archived = Annotated[bool, typer.Option("--include-archived", help="Archived ones too.")]
 Most = Annotated[int, typer.Option("--max-results", "-r", min=0, help="At most so many; 0 for all.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="description=…, tags.key=value, stage=….")]
@@ -77,12 +78,12 @@ def shared(app: typer.Typer, noun: str, folder: str, columns: tuple[str, ...] = 
         Client().ask("DELETE", at)
 
     @app.command(help="Puts a label on a version; it leaves the one that had it.")
-    def label(name: name_, version: version_, label: Annotated[str, typer.Option("--label", "-l")]) -> None:
+    def label(name: name_, version: version_, label: Named) -> None:
         at = in_workspace(f"/{folder}/{part(named(name, noun))}/labels/{part(named(label, 'label'))}")
         printing.show(Client().ask("PUT", at, json={"version": version}))
 
     @app.command(help="Takes a label away.")
-    def unlabel(name: name_, label: Annotated[str, typer.Option("--label", "-l")]) -> None:
+    def unlabel(name: name_, label: Named) -> None:
         Client().ask("DELETE", in_workspace(f"/{folder}/{part(named(name, noun))}/labels/{part(label)}"))
 
     def _moved(verb: str, name: str, version: str, label: str) -> None:
