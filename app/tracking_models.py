@@ -34,10 +34,14 @@ def is_change(call: str) -> bool:
 
 
 def check(studio: Studio, asked: Asked, body: dict[str, Any]) -> None:
-    """Before MLflow is asked. Raises Conflict for what would break something here, Unavailable to come back later."""
+    """Before MLflow is asked. Raises Conflict for what would break something here, Unavailable to come back later,
+    Denied for a job that names files which nobody gave it.
+    """
     name, version = str(body.get("name") or ""), str(body.get("version") or "") or None
     match asked.call:
         case "model-versions/create":
+            if asked.is_jobs and str(body.get("source") or "").startswith("azureml:"):  # it could read all data so
+                raise Denied("A job registers what its run has logged.")
             registry.settle(studio, asked.workspace.id, name)
         case "model-versions/delete" | "registered-models/delete":
             with _scope(studio, asked) as scope:

@@ -418,6 +418,16 @@ def test_another_workspaces_models_are_not_there(
         assert site.asked("GET", up).status_code in {400, 404}
 
 
+def test_a_job_cannot_register_files_that_nobody_gave_it(site: Site):
+    job = site.job()
+    site.asked("POST", "/api/2.0/mlflow/registered-models/create", json={"name": "grabbed"})
+    for source in ("azureml://datastores/workspaceblobstore/paths/secret", "azureml://jobs/other/outputs/artifacts"):
+        body = {"name": "grabbed", "source": source}
+        answer = site.asked("POST", "/api/2.0/mlflow/model-versions/create", token=job.token, json=body)
+        assert answer.status_code == 403, answer.text
+    assert site.tracking.versions(f"ws-{site.stage.lab.id}", "grabbed") == []
+
+
 def test_a_version_that_is_used_cannot_be_deleted_here_either(site: Site):
     row = made(site, "kept")
     site.job(inputs={"m": {"type": "mlflow_model", "path": f"azureml:kept:{row.version}"}})
