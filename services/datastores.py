@@ -339,7 +339,10 @@ def folder(studio: Studio, store: Datastore) -> Path:
 def opened_folder(studio: Studio, path: str) -> Path:
     """A folder of this machine that an admin has opened, with links followed. Raises Invalid for any other."""
     home, roots = studio.folders.home.resolve(), [root.resolve() for root in studio.settings.opened_roots]
-    real = files.of_no_system(Path(path))
+    try:
+        real = files.of_no_system(Path(path))
+    except (OSError, RuntimeError) as cause:
+        raise Invalid(f"'{path[:200]}' cannot be followed.", where="path") from cause
     around = {real, *real.parents}
     if home in around or real in home.parents or around.isdisjoint(roots):
         now_open = ", ".join(map(str, studio.settings.opened_roots)) or "none"
@@ -405,9 +408,26 @@ def entry_json(entry: Entry) -> dict[str, Any]:
 
 
 def _name(spec: Spec) -> str:
+    """Raises Invalid without one, and for an address that holds what belongs under `credentials`."""
+    for field in ("url", "endpoint"):
+        _require_plain(getattr(spec, field, None) or "", field)
     if spec.name is None:
         raise Invalid("'name' is required.", where="name")
     return spec.name
+
+
+def _require_plain(address: str, field: str) -> None:
+    try:
+        parts = urlsplit(address)
+        is_plain = "@" not in parts.netloc and not parts.query and (parts.port is None or parts.port > 0)
+    except ValueError as cause:
+        raise Invalid(f"{field} is no address.", where=field) from cause
+    if not is_plain:
+        raise Invalid(
+            f"{field} must not hold a password, a token or a query.",
+            where=field,
+            hint="Write what opens it under 'credentials'.",
+        )
 
 
 def _found(scope: Scope, name: str) -> Datastore | None:

@@ -197,6 +197,22 @@ def test_p15_an_environment_of_an_image_and_a_conda_file(outside: Outside, tmp_p
     assert log.startswith("Hello Python World\nI tell a new joke each time you run me. Today's joke:\n")
 
 
+def test_p23_a_datastore_with_placeholders(outside: Outside, census: Path) -> None:
+    file = census / "resources" / "datastore" / "blob.yml"
+    key = yaml.safe_load(file.read_text())["credentials"]["account_key"]
+    said = [outside.studio.said("datastore", "create", "--file", str(file))]
+    said += [
+        outside.studio.said("datastore", "show", "--name", "blob_example", "-o", kind) for kind in ("json", "yaml")
+    ]
+    assert [each.code for each in said] == [0, 0, 0], said[0].err
+    assert said[1].document["storage"] == "mytestblobstore/data-container"
+    assert all(key not in each.out + each.err for each in said)
+    used = outside.studio.said("datastore", "browse", "--name", "blob_example")
+    assert used.code in {3, 4, 6}
+    assert "blob_example" in used.err
+    assert key not in used.err
+
+
 def test_a_script_written_for_the_clouds_command_line(outside: Outside, census: Path, tmp_path: Path) -> None:
     (tmp_path / "az").write_text('#!/bin/sh\nshift; exec atelier "$@"\n')
     (tmp_path / "atelier").write_text('#!/bin/sh\nexec "$PYTHON" -c "from app.cli import main; main()" "$@"\n')
