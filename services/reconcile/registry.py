@@ -313,6 +313,8 @@ class Registry:
                 names = sorted({*theirs, *(name for where, name in found if where == workspace_id)})
             for name in names:
                 told = theirs.get(name, ([], {})) if theirs is not None else None
+                if told is not None and not plan(found.get((workspace_id, name), []), *told):
+                    continue
                 Name(self.studio, tracking, workspace, workspace_id, name).compare(told)
         self._known = known
 
