@@ -14,7 +14,7 @@ from services.engines.tables.shapes import Column
 
 MOST_FOOTER = 64 << 20
 BATCH = 64 << 10
-_PAGE = 64 << 10
+PAGE = 64 << 10
 pa.set_cpu_count(2)
 pa.set_io_thread_count(2)
 
@@ -45,14 +45,15 @@ class Opened:
                     yield batch.slice(start, size).select(positions)
 
 
-def opened(file: BinaryIO, size: int, format: str) -> Opened:
-    """Raises Invalid when the file is not what it should be."""
+def opened(file: BinaryIO, size: int, format: str, *, page: int = PAGE) -> Opened:
+    """`page` is how many bytes of a Parquet column are asked for at once. Raises Invalid for what is damaged."""
     if format == "parquet":
-        return _parquet(file, size)
+        return _parquet(file, size, page)
     with translated():
         if format == "arrow":
             found = pa.ipc.open_file(pa.PythonFile(file, mode="r"))
             return Opened(format, found.schema, None, range(found.num_record_batches), found)
+        file.seek(0)
         stream = pa.ipc.open_stream(pa.PythonFile(file, mode="r"))
         return Opened(format, stream.schema, None, (), stream)
 
@@ -108,13 +109,13 @@ def _arrow_batches(file: Any, groups: Sequence[int] | None) -> Iterator[Any]:
         yield file.get_batch(index)
 
 
-def _parquet(file: BinaryIO, size: int) -> Opened:
+def _parquet(file: BinaryIO, size: int, page: int) -> Opened:
     _check_footer(file, size)
     with translated():
         found = parquet.ParquetFile(
             pa.PythonFile(file, mode="r"),
             pre_buffer=False,
-            buffer_size=_PAGE,
+            buffer_size=page,
             thrift_string_size_limit=MOST_FOOTER,
             thrift_container_size_limit=5_000_000,
         )

@@ -11,6 +11,7 @@ from typing import Any
 from services.engines.tables.shapes import Cell
 
 LONGEST = 500
+NOT_A_NUMBER = ("nan", "NaN")
 _SAFE = 1 << 53
 _INTEGER = re.compile(r"[+-]?(?:0|[1-9][0-9]{0,17})\Z", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?\Z", re.ASCII)
@@ -52,7 +53,7 @@ def cut(text: str, longest: int = LONGEST) -> str:
 
 def kind_of_texts(texts: Sequence[str]) -> str:
     """What all of these are written as; empty ones do not count."""
-    filled = [text.strip() for text in texts if text.strip()]
+    filled = [text.strip() for text in texts if text.strip() and text.strip() not in NOT_A_NUMBER]
     if not filled:
         return "text"
     if all(text.casefold() in {"true", "false"} for text in filled):
@@ -68,6 +69,8 @@ def typed(text: str, kind: str) -> Cell:
     stripped = text.strip()
     if not stripped:
         return text or None
+    if stripped in NOT_A_NUMBER and kind != "text":
+        return None
     match kind:
         case "integer":
             return cell(int(stripped))

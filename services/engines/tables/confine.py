@@ -14,6 +14,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -24,10 +25,12 @@ from services.core.errors import AtelierError, EngineError, Invalid, NotFound, U
 from services.engines.tables.shapes import Source
 
 ADDRESS_SPACE = 6 << 30
+READERS = 4
 MOST_BYTES = 8 << 20
 FRAME = struct.Struct(">cQ")
 READ, PROGRESS, DONE, FAILED, BYTES = b"R", b"P", b"D", b"F", b"B"
 _ROOT = Path(__file__).resolve().parents[3]
+_room = threading.BoundedSemaphore(READERS)
 _log = logging.getLogger(__name__)
 
 
@@ -66,6 +69,7 @@ def ask(
 ) -> dict[str, Any]:
     """What the reader answers. Raises Invalid with its sentence, or saying that it needed too much or failed."""
     with ExitStack() as stack:
+        _enter(stack, seconds)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="atelier-tables-", dir=scratch)))
         ours, theirs = socket.socketpair()
         stack.enter_context(ours)
@@ -84,6 +88,13 @@ def ask(
             raise Invalid(f"Reading took longer than the {seconds:g} seconds it is given.") from cause
         except (EOFError, ConnectionError) as cause:
             raise _failure(process, errors) from cause
+
+
+def _enter(stack: ExitStack, seconds: float) -> None:
+    """So many readers at once, for the sake of the machine's memory."""
+    if not _room.acquire(timeout=seconds):
+        raise Unavailable("Too many files are being read at the moment.", hint="Try it again in a minute.")
+    stack.callback(_room.release)
 
 
 def _started(theirs: socket.socket, folder: Path, errors: BinaryIO | Any) -> "subprocess.Popen[bytes]":

@@ -17,13 +17,14 @@ csv.field_size_limit(1 << 30)
 
 @dataclass(frozen=True)
 class Dialect:
-    """`names` are unique; `has_newlines` is whether a quoted cell among the first rows holds one."""
+    """`names` are unique, and not all of them when the first record `is_cut`; `has_newlines` is whether a quoted
+    cell among the first rows holds one."""
 
     delimiter: str
     has_header: bool
     names: tuple[str, ...]
     has_newlines: bool = False
-    record_bytes: float = 0.0
+    is_cut: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,7 @@ def dialect_of(text: str, delimiter: str, *, is_whole: bool, header: bool | None
     given = records[0] if has_header else []
     names = cells.unique([*given, *[""] * (width - len(given))])
     has_newlines = any("\n" in value or "\r" in value for record in records for value in record)
-    size = sum(len(value.encode(errors="replace")) + 1 for record in records for value in record)
-    return Dialect(delimiter, has_header, tuple(names), has_newlines, size / len(records))
+    return Dialect(delimiter, has_header, tuple(names), has_newlines, not is_whole and len(records) == 1)
 
 
 def _records(text: str, delimiter: str, most: int, is_whole: bool) -> tuple[list[list[str]], bool]:
@@ -87,7 +87,7 @@ def _records(text: str, delimiter: str, most: int, is_whole: bool) -> tuple[list
             found.append(record)
         if len(found) >= most:
             return found, False
-    if not is_whole and len(found) > 1:
+    if not is_whole and len(found) > 2:  # a header and the start of a giant row are still worth a look
         found.pop()
     return found, True
 
@@ -112,9 +112,13 @@ def _names_columns(records: Sequence[Sequence[str]]) -> bool:
     """A row of different words that are no values; with nothing below it a row of words is a header too."""
     first = [value.strip() for value in records[0]]
     filled = [value for value in first if value]
-    if not filled or len({value.casefold() for value in filled}) < len(filled):
+    if not filled or not all(cells.kind_of_texts([value]) == "text" and len(value) <= 300 for value in filled):
         return False
-    return all(cells.kind_of_texts([value]) == "text" and len(value) <= 300 for value in filled)
+    different = len({value.casefold() for value in filled})
+    return different >= len(filled) * 0.9 or any(
+        cells.kind_of_texts([record[at] for record in records[1:] if at < len(record)]) != "text"
+        for at in range(min(len(first), MOST_COLUMNS))
+    )
 
 
 def _notes(
@@ -128,9 +132,10 @@ def _notes(
     if not dialect.has_header and records:
         notes.append("The first row looks like values, so the columns are numbered.")
     if len(dialect.names) > MOST_COLUMNS:
-        notes.append(f"The first {MOST_COLUMNS} of {len(dialect.names):,} columns are shown.")
+        total = "more" if dialect.is_cut else f"{len(dialect.names):,}"
+        notes.append(f"The first {MOST_COLUMNS} of {total} columns are shown.")
     if any(len(value) > cells.LONGEST for record in looked for value in record):
         notes.append(f"Cells are cut after {cells.LONGEST} characters.")
-    if not is_whole and len(records) == 1:
-        notes.append("The first record is longer than the part of the file that is read; its start is shown.")
+    if not is_whole and len(records) <= 2:
+        notes.append("A record is longer than the part of the file that is read; its start is shown.")
     return notes

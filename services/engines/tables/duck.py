@@ -1,7 +1,7 @@
 """DuckDB with its hands tied: two threads, a memory limit, files of one folder alone, nothing fetched, ever."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -19,8 +19,8 @@ MEMORY = "1500MB"
 ON_DISK = "20GB"
 
 
-def connect(folder: Path) -> Connection:
-    """A database in memory that may read, and spill into, this folder and nothing else."""
+def connect(folder: Path, files: Sequence[Path] = ()) -> Connection:
+    """A database in memory that may read these files, may read and spill into this folder, and nothing else."""
     spill = folder / "spill"
     connection = duckdb.connect(
         config={
@@ -35,6 +35,7 @@ def connect(folder: Path) -> Connection:
         }
     )
     connection.execute(f"SET allowed_directories = [{text(f'{folder}/')}]")
+    connection.execute(f"SET allowed_paths = [{', '.join(text(str(file.resolve())) for file in files)}]")
     for setting in ("TimeZone = 'UTC'", "enable_external_access = false", "lock_configuration = true"):
         connection.execute(f"SET {setting}")
     return connection

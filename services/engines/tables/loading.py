@@ -2,6 +2,7 @@
 
 # ruff: noqa: S608 (names are quoted by duck.name, literals by duck.text)
 
+import csv
 import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,10 +24,16 @@ HUGE_CELLS = 50_000_000
 SAMPLE_BYTES = 256 << 20
 START_BYTES = 4 << 20
 START_ROWS = 10_000
+LOOK = 4096
+PAGE = 1 << 20
 MOST_COLUMNS = 500
+MOST_WIDE = 20_000
 MOST_FILES = 10_000
+RECORDS = 20_000
 MOST_SHEET_ROWS = 200_000
 MOST_ARRAY = 512 << 20
+_MISSING = ", ".join(map(duck.text, ("", *cells.NOT_A_NUMBER)))
+_WRONG_BYTES = ("invalid unicode", "not utf-8 encoded", "invalid utf", "byte sequence mismatch", "the text is not")
 _TEXTS = frozenset({"csv", "tsv", "jsonl", "json"})
 _ENCODINGS = {
     "utf8": "utf-8-sig",
@@ -82,6 +89,8 @@ def load(connection: duck.Connection, source: Source, wish: Wish, folder: Path) 
     else:
         _Batches(connection, source, wish, loaded).load()
     loaded.rows = _count(connection)
+    if loaded.sampled and not loaded.rows:
+        raise Invalid("No whole row was found in the parts of the file that were read: its lines are too long.")
     if loaded.total_rows is None:
         loaded.total_rows = loaded.rows
     if wish.rows is not None and loaded.rows > wish.rows:
@@ -170,17 +179,30 @@ class _Texts:
         is_whole = len(self.head) >= self.loaded.parts[0].size and not self.is_gzip
         if self.loaded.format in {"csv", "tsv"}:
             self.dialect = self._dialect(text, is_whole)
-        spool = Spool(self.source, self.folder, encoding, self.is_gzip)
+        spool = Spool(self.source, self.folder, encoding, self._packed())
         try:
             self._read(self._spooled(spool, text))
         except (duck.Error, Invalid) as cause:
             said = cause.message if isinstance(cause, Invalid) else str(cause)
-            if not any(word in said.casefold() for word in ("utf-8", "utf8", "unicode", "the text is not")):
+            if not any(word in said.casefold() for word in _WRONG_BYTES):
                 raise self._failed(cause) from cause
-            self.loaded.notes.append("Some bytes are no text of its encoding; they are read as �.")
+            self.loaded.notes.append(f"Some bytes are not {encoding.removesuffix('-sig').upper()}; they are read as �.")
             self.connection.execute("DROP TABLE IF EXISTS t")
             with duck.translated("Reading the text"):
                 self._read(self._spooled(dataclasses.replace(spool, forgiving=True), text))
+
+    def _packed(self) -> frozenset[str]:
+        """Which files are gzip. Raises Invalid for one that is no text at all, whatever its name says."""
+        first, *others = self.loaded.parts
+        packed = {first.path} if self.is_gzip else set()
+        for part in others:
+            found = detect.detect(head_of(self.source, part, LOOK), part.path)
+            if found.format == "gzip":
+                packed.add(part.path)
+            elif found.encoding is None:
+                wanted = detect.say(self.loaded.format)
+                raise Invalid(f"'{part.path}' is {detect.say(found.format)}, not {wanted} as '{first.path}' is.")
+        return frozenset(packed)
 
     def _failed(self, cause: Exception) -> Exception:
         if isinstance(cause, duck.Error):
@@ -208,8 +230,8 @@ class _Texts:
         if not found.names:
             raise Invalid(f"'{self.loaded.parts[0].path}' has no rows.")
         self.loaded.total_columns = len(found.names)
-        if len(found.names) > 20_000:
-            raise Invalid(f"The table has {len(found.names):,} columns; at most 20,000 are read.")
+        if len(found.names) > MOST_WIDE:
+            raise Invalid(f"The table has more than {MOST_WIDE:,} columns.")
         if reading.header == "no_header":
             found = dataclasses.replace(found, names=tuple(f"Column{at + 1}" for at in range(len(found.names))))
         return found
@@ -279,30 +301,62 @@ class _Texts:
         return ", ".join(map(duck.name, chosen_columns(names, self.wish, self.loaded)))
 
     def _read_csv(self, places: list[Path]) -> None:
-        """Strictly first; then types from all values; then lines that do not fit are left out and counted."""
+        """Strictly and quickly first; files that are not all that regular are read leniently then."""
         try:
             self._create(self._csv_sql(places))
         except (duck.ConversionException, duck.InvalidInputException) as cause:
-            if "utf" in str(cause).casefold() or "unicode" in str(cause).casefold():
+            if any(word in str(cause).casefold() for word in _WRONG_BYTES):
                 raise
             self.connection.execute("DROP TABLE IF EXISTS t")
-            self._read_as_texts(places)
+            self._read_leniently(places)
 
-    def _read_as_texts(self, places: list[Path]) -> None:
-        """All as text, short lines padded; columns then get the type that every one of their values has."""
-        sql = self._csv_sql(
-            places,
-            "all_varchar = true, null_padding = true, strict_mode = false, ignore_errors = true, parallel = false",
-        )
-        columns = self._columns_of(sql)
-        self.connection.execute(f"CREATE TABLE raw AS SELECT {columns} FROM ({sql})")
-        self.loaded.notes.append(
-            "Some rows have another number of cells or other types than the first ones; they were read leniently."
-        )
-        names = [row[0] for row in self.connection.execute("DESCRIBE raw").fetchall()]
-        casts = ", ".join(f"{self._cast(name)} AS {duck.name(name)}" for name in names)
+    def _read_leniently(self, places: list[Path]) -> None:
+        """All as text, short rows padded and long ones cut; columns then get the type that all their values have."""
+        names = list(self.dialect.names)
+        wanted = chosen_columns(names, self.wish, self.loaded)
+        listed = ", ".join(f"{duck.name(name)} VARCHAR" for name in self._with_path(names))
+        self.connection.execute(f"CREATE TABLE raw ({listed})")
+        ragged = total = 0
+        for index, place in enumerate(places):
+            for records in self._records(place, index):
+                total += len(records)
+                ragged += sum(len(record) != len(names) for record in records)
+                self._append(records, names, self.loaded.parts[index].path)
+        if ragged:
+            self.loaded.notes.append(f"{ragged:,} of {total:,} rows have another number of cells than the table.")
+        chosen = self._with_path(wanted)
+        casts = ", ".join(f"{self._cast(name)} AS {duck.name(name)}" for name in chosen)
         self.connection.execute(f"CREATE TABLE t AS SELECT {casts} FROM raw")
         self.connection.execute("DROP TABLE raw")
+
+    def _with_path(self, names: list[str]) -> list[str]:
+        return [self.wish.reading.path_column, *names] if self.wish.reading.path_column else names
+
+    def _records(self, place: Path, index: int) -> Iterator[list[list[str]]]:
+        """Records below the header, so many at a time."""
+        has_header = self.dialect.has_header and (index == 0 or self.wish.reading.header != "from_first_file")
+        with place.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+            reader = csv.reader((line.replace("\0", "") for line in file), delimiter=self.dialect.delimiter)
+            filled = (record for record in reader if record)
+            if has_header:
+                next(filled, None)
+            while records := list(islice(filled, RECORDS)):
+                yield records
+
+    def _append(self, records: list[list[str]], names: list[str], path: str) -> None:
+        missing = set() if self.wish.reading.empty_as_string else {"", *cells.NOT_A_NUMBER}
+        columns = [
+            pa.array(
+                [None if at >= len(record) or record[at] in missing else record[at] for record in records], pa.string()
+            )
+            for at in range(len(names))
+        ]
+        if self.wish.reading.path_column:
+            columns = [pa.array([path] * len(records), pa.string()), *columns]
+        batch = pa.Table.from_arrays(columns, names=self._with_path(names))
+        self.connection.register("records", batch)
+        self.connection.execute("INSERT INTO raw FROM records")
+        self.connection.unregister("records")
 
     def _cast(self, name: str) -> str:
         column = duck.name(name)
@@ -320,7 +374,7 @@ class _Texts:
         return " UNION ALL BY NAME ".join(self._csv_group(group, options) for group in groups)
 
     def _csv_group(self, group: "_Group", options: str) -> str:
-        empty = "nullstr = '\x01', " if self.wish.reading.empty_as_string else ""
+        empty = "nullstr = '\x01', " if self.wish.reading.empty_as_string else f"nullstr = [{_MISSING}], "
         options += ", all_varchar = true" if self.wish.reading.as_text and "all_varchar" not in options else ""
         source = (
             f"read_csv([{', '.join(duck.text(str(place)) for place in group.places)}], "
@@ -449,7 +503,7 @@ class _Batches:
 
     def _checked(self, part: Part, file: Any) -> arrow.Opened:
         try:
-            return arrow.opened(file, part.size, self.loaded.format)
+            return arrow.opened(file, part.size, self.loaded.format, page=PAGE)
         except Invalid as cause:
             raise Invalid(f"'{part.path}': {cause.message}") from cause
 

@@ -114,7 +114,7 @@ class _Look:
             first.more,
             notes=first.notes,
             delimiter=first.dialect.delimiter,
-            total_columns=len(first.dialect.names),
+            total_columns=None if first.dialect.is_cut else len(first.dialect.names),
         )
 
     def json_lines(self, found: Found) -> Preview:

@@ -47,7 +47,7 @@ def profile(
     """Raises NotFound for paths and columns that are not there, Invalid for what is no table."""
     started = time.monotonic()
     tell = progress or (lambda done: None)
-    connection = duck.connect(scratch)
+    connection = duck.connect(scratch, [part.local for part in source.parts if part.local is not None])
     how = Reading.from_json(reading) if reading else Reading()
     wanted = None if how.steps else columns
     loaded = load(connection, source, Wish(how, paths, wanted, sample), scratch)
@@ -75,7 +75,7 @@ def rows(
     source: Source, *, scratch: Path, reading: dict[str, Any], rows: int = 50, paths: Sequence[str] | None = None
 ) -> TablePreview:
     """The first rows as the reading makes them, from the start of the files alone."""
-    connection = duck.connect(scratch)
+    connection = duck.connect(scratch, [part.local for part in source.parts if part.local is not None])
     how = Reading.from_json(reading)
     loaded = load(connection, source, Wish(how, paths, only_start=True), scratch)
     known = _stepped(connection, loaded, how, None)

@@ -14,7 +14,8 @@ from services.core.errors import Invalid
 from services.engines.tables.detect import HEAD
 from services.engines.tables.shapes import Part, Source
 
-PIECE = 1 << 20
+PIECE = 64 << 10
+MOST_PIECES = 256
 MOST_UNPACKED = 4 << 30
 _COPY = 1 << 20
 _PLAIN = frozenset({"utf-8", "utf-8-sig"})
@@ -23,18 +24,18 @@ _BY_BYTES = _PLAIN | {"cp1252", "latin-1", "iso-8859-1", "ascii"}
 
 @dataclass(frozen=True)
 class Spool:
-    """Where the copies go, how the files are written, and whether a wrong byte becomes U+FFFD."""
+    """Where the copies go, how the files are written, which are gzip, and whether a wrong byte becomes U+FFFD."""
 
     source: Source
     folder: Path
     encoding: str
-    is_gzip: bool = False
+    packed: frozenset[str] = frozenset()
     forgiving: bool = False
 
     def whole(self, part: Part, index: int) -> Path:
         """The file as UTF-8. Raises Invalid for wrong bytes (unless forgiving) and for gzip bombs."""
         place = self._place(index)
-        if part.local is not None and self.encoding in _PLAIN and not self.is_gzip and not self.forgiving:
+        if part.local is not None and self.encoding in _PLAIN and part.path not in self.packed and not self.forgiving:
             place.symlink_to(part.local.resolve())
             return place
         with self._opened(part) as file:
@@ -55,9 +56,9 @@ class Spool:
         """Whole lines of pieces all over the file, its first lines among them."""
         if part.size <= most:
             return self.whole(part, index)
-        if self.is_gzip or self.encoding not in _BY_BYTES:
+        if part.path in self.packed or self.encoding not in _BY_BYTES:
             return self.start(part, index, most)
-        count = max(2, min(most // PIECE, 256))
+        count = max(2, min(most // PIECE, MOST_PIECES))
         length = most // count
         step = (part.size - length) // (count - 1)
         place = self._place(index)
@@ -72,7 +73,7 @@ class Spool:
 
     def _opened(self, part: Part) -> BinaryIO:
         file = self.source.open(part.path)
-        return io.BufferedReader(gzip.GzipFile(fileobj=file)) if self.is_gzip else file
+        return io.BufferedReader(gzip.GzipFile(fileobj=file)) if part.path in self.packed else file
 
     def _write(self, place: Path, pieces: Iterator[bytes]) -> None:
         errors = "replace" if self.forgiving else "strict"
@@ -124,6 +125,6 @@ def _utf16(taken: bytes) -> str:
     return "utf-16-be" if taken.startswith(b"\xfe\xff") else "utf-16-le"
 
 
-def head_of(source: Source, part: Part) -> bytes:
+def head_of(source: Source, part: Part, most: int = HEAD) -> bytes:
     with source.open(part.path) as file:
-        return file.read(min(HEAD, max(part.size, 1)))
+        return file.read(min(most, max(part.size, 1)))
