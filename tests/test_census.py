@@ -197,6 +197,30 @@ def test_p15_an_environment_of_an_image_and_a_conda_file(outside: Outside, tmp_p
     assert log.startswith("Hello Python World\nI tell a new joke each time you run me. Today's joke:\n")
 
 
+def test_p21_a_data_asset_of_a_local_folder(outside: Outside, census: Path) -> None:
+    folder = census / "assets" / "data"
+    made = outside.studio.ok("data", "create", "--file", str(folder / "local-folder.yml"))
+    assert (made["name"], made["version"], made["type"]) == ("local-folder-example-titanic", "1", "uri_folder")
+    words = ("--name", made["name"], "--version", "1", "-p", str(outside.got))
+    said = outside.studio.said("data", "download", *words)
+    assert said.code == 0, said.err
+    there = outside.got / made["name"]
+    sent = {path.name: path.read_bytes() for path in (folder / "sample-data").iterdir()}
+    assert {path.name: path.read_bytes() for path in there.iterdir()} == sent
+
+
+def test_p14s_data_is_read_as_the_latest_of_its_name(outside: Outside, census: Path, tmp_path: Path) -> None:
+    folder = census / "jobs" / "pipelines-with-components" / "basics" / "4d_data_input"
+    made = outside.studio.ok("data", "create", "-f", str(folder / "data.yml"))
+    read = {"type": "uri_folder", "path": f"azureml:{made['name']}@latest"}
+    job = {"command": "ls ${{inputs.data}}", "environment": {"image": "python:3.11"}, "inputs": {"data": read}}
+    (tmp_path / "job.yml").write_text(yaml.safe_dump(job))
+    assert outside.run(str(tmp_path / "job.yml")).log == "sample.csv\n"
+    said = outside.studio.said("data", "delete", "--name", made["name"], "--version", "1", "--yes")
+    assert said.code == 5
+    assert "is used by job" in said.err
+
+
 def test_p23_a_datastore_with_placeholders(outside: Outside, census: Path) -> None:
     file = census / "resources" / "datastore" / "blob.yml"
     key = yaml.safe_load(file.read_text())["credentials"]["account_key"]
