@@ -108,8 +108,8 @@ def _line(entry: Entry) -> tuple[Markup, str, Markup]:
     path = entry.path.rstrip("/")
     wanted = {"path": path, "file": None, "after": None} if entry.is_folder else {"file": path}
     glyph = parts.icon("folder" if entry.is_folder else "draft")
-    link = tag("a", glyph, tag("span", path.rpartition("/")[2]), href=address.changed(**wanted))
-    return tag("div", link, cls="at-tree"), "" if entry.is_folder else size(entry.size), parts.ago(entry.modified)
+    link = tag("a", glyph, " ", path.rpartition("/")[2], href=address.changed(**wanted))
+    return link, "" if entry.is_folder else size(entry.size), parts.ago(entry.modified)
 
 
 def _about(job: Job) -> tuple[Markup, Markup]:
