@@ -1,6 +1,7 @@
 """The tabs of one data asset: details, preview, profile, versions compared, how it is used, by which jobs."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import PurePosixPath
 from typing import BinaryIO, Literal
 
@@ -18,6 +19,7 @@ from services.specs import source
 from services.store.rows import Asset
 
 LISTED = 500
+MOMENT = timedelta(seconds=1)
 READ = "azureml:{name}:{version}"
 
 
@@ -40,7 +42,7 @@ def details(row: Asset, versions: Sequence[Asset]) -> None:
         ("Labels", parts.tags(dict.fromkeys(labels, "")) if labels else None),
         ("Created", parts.ago(row.created_at)),
         ("Created by", row.created_by),
-        ("Modified", parts.ago(row.updated_at) if row.updated_at > row.created_at else None),
+        ("Modified", parts.ago(row.updated_at) if row.updated_at - row.created_at > MOMENT else None),
         ("Tags", parts.tags(row.tags) if row.tags else None),
         ("Properties", parts.tags(row.properties) if row.properties else None),
     ]
