@@ -12,13 +12,14 @@ import pytest
 import yaml
 from sqlmodel import select
 
-from services import assets, data, jobs, previews, uploads
+from services import assets, data, datastores, jobs, previews, uploads
 from services.core.errors import AtelierError, Conflict, Denied, Invalid, NotFound, Unavailable
 from services.core.states import AssetKind, JobStatus
 from services.core.times import now
 from services.engines import tables
 from services.specs.code import Entry
 from services.specs.data import DataAsset
+from services.specs.datastores import datastore
 from services.specs.jobs import CommandJob
 from services.store.rows import Asset, Edge, Experiment, Job
 from services.studio import Scope
@@ -237,6 +238,23 @@ def test_what_lies_behind_a_url_is_read_there_when_an_admin_allows_the_host(lite
     found = previews.preview(seen)
     assert isinstance(found, tables.TablePreview)
     assert found.rows[1] == (0.1, "b")
+
+
+def test_a_path_of_a_datastore_elsewhere_is_read_there(lite: Stage, web: str) -> None:
+    lite.studio.settings.allowed_url_hosts = web.removeprefix("http://")
+    with lite.scope() as scope:
+        datastores.create(scope, datastore({"name": "far", "type": "http", "url": web}))
+    with lite.scope(lite.ben) as scope:
+        place = "azureml://datastores/far/paths/"
+        single = previews.view(scope, at_uri(scope, f"{place}iris.csv", type="uri_file"))
+        whole = data.contents(scope, at_uri(scope, place, name="whole"))
+        gone = data.contents(scope, at_uri(scope, f"{place}no.csv", type="uri_file", name="gone"))
+    assert [file.path for file in whole.listing().files] == ["iris.csv"]
+    found = previews.preview(single)
+    assert isinstance(found, tables.TablePreview)
+    assert found.rows[0] == (0.0, "a")
+    with pytest.raises(NotFound, match="far"):
+        gone.listing()
 
 
 @pytest.mark.parametrize(
