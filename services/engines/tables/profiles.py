@@ -3,6 +3,7 @@
 # ruff: noqa: S608 (names are quoted by duck.name, literals by duck.text)
 
 import datetime as dt
+import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -156,7 +157,7 @@ class _Look:
         distinct, is_estimated = self._distinct(estimate)
         moments = self._moments(value, finite, notes) if low is not None else [None] * 5
         is_number = self.kind in {"integer", "number"}
-        numbers = [None if each is None else float(each) for each in moments]
+        numbers = [None if each is None or not math.isfinite(each) else float(each) for each in moments]
         return ColumnProfile(
             self.column.name,
             self.kind,
@@ -196,10 +197,12 @@ class _Look:
             return [self.one(f"SELECT avg({value}) FILTER ({finite}) FROM t")[0], None, None, None, None]
         asked = [f"{each}(CAST({value} AS DOUBLE)) FILTER ({finite})" for each in _MOMENTS]
         try:
-            return list(self.one(f"SELECT {', '.join(asked)} FROM t"))
+            found = list(self.one(f"SELECT {', '.join(asked)} FROM t"))
         except duck.OutOfRangeException:
+            found = [self._in_range(each) for each in asked]
+        if any(each is None or not math.isfinite(each) for each in found[:1]) or math.inf in found:
             notes.append("Some moments are beyond what a number can hold.")
-            return [self._in_range(each) for each in asked]
+        return found
 
     def _in_range(self, asked: str) -> Any:
         try:

@@ -52,5 +52,7 @@ def _converted(step: Step, name: str) -> str:
     if step.type == "boolean" and (step.true_values or step.false_values):
         true, false = (", ".join(map(duck.text, some)) or "NULL" for some in (step.true_values, step.false_values))
         words, otherwise = f"{column}::VARCHAR", step.otherwise if step.otherwise in {"true", "false"} else "NULL"
-        return f"CASE WHEN {words} IN ({true}) THEN true WHEN {words} IN ({false}) THEN false ELSE {otherwise} END"
+        known = f"CASE WHEN {words} IN ({true}) THEN true WHEN {words} IN ({false}) THEN false ELSE {otherwise} END"
+        # The reader of delimited text knows yes and no by itself.
+        return f"CASE WHEN typeof({column}) = 'BOOLEAN' THEN TRY_CAST({column} AS BOOLEAN) ELSE {known} END"
     return f"TRY_CAST({column} AS {_TYPES[step.type]})"
