@@ -15,7 +15,7 @@ from services.engines.containers import Engine
 from services.engines.files import remove_tree
 from services.engines.tracking import Tracking
 from services.store import metrics as summaries
-from services.store.rows import Build, Edge, Event, Job, RoleAssignment, Workspace
+from services.store.rows import Build, Edge, Event, Fact, Job, RoleAssignment, Workspace
 from services.studio import SYSTEM, Studio
 from services.workspaces import KEPT
 
@@ -157,6 +157,8 @@ def _forget(session: Session, workspace_id: str) -> None:
         kind = mapper.class_
         if "workspace_id" in inspect(kind).columns:
             session.connection().execute(delete(kind).where(kind.workspace_id == workspace_id))
+    counters = col(Fact.name).startswith(f"model-versions/{workspace_id}/", autoescape=True)
+    session.connection().execute(delete(Fact).where(counters))
     session.connection().execute(delete(RoleAssignment).where(col(RoleAssignment.scope) == workspace_id))
     session.connection().execute(delete(Workspace).where(col(Workspace.id) == workspace_id))
 
