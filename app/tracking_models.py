@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from app import streams
 from app.tracking_rights import Asked
-from services import artifacts, models
+from services import models
 from services.core import failpoints
 from services.core.errors import Conflict, Denied, NotFound
 from services.core.states import AssetKind
@@ -18,7 +18,7 @@ from services.engines.contents import Contents
 from services.engines.tracking import HttpTracking, Tracking
 from services.reconcile import registry
 from services.store.rows import Asset
-from services.studio import Studio
+from services.studio import Studio, mlflow_workspace
 
 log = logging.getLogger("atelier.tracking")
 FOLDER = "registered"
@@ -88,13 +88,13 @@ def address(studio: Studio, asked: Asked, content: bytes, query: dict[str, str])
         return content
     with studio.scope(asked.bearer.principal, asked.workspace.name) as scope:
         asset = models.get(scope, query.get("name", ""), query.get("version", ""))
-        root = f"workspaces/{artifacts.mlflow_workspace(asset.workspace_id)}/{FOLDER}/{asset.id}"
+        root = f"workspaces/{mlflow_workspace(asset.workspace_id)}/{FOLDER}/{asset.id}"
     return orjson.dumps({"artifact_uri": f"mlflow-artifacts:/{root}"})
 
 
 def place_of(asked: Asked, query: dict[str, str]) -> tuple[str, str] | None:
     """Which asset's file an artifact call means, and its path; None when MLflow keeps it."""
-    root = f"workspaces/{artifacts.mlflow_workspace(asked.workspace.id)}/{FOLDER}/"
+    root = f"workspaces/{mlflow_workspace(asked.workspace.id)}/{FOLDER}/"
     for marker in ("/mpu/create/", "/mpu/complete/", "/mpu/abort/", "/mlflow-artifacts/artifacts"):
         _, found, rest = asked.path.partition(marker)
         if found:

@@ -22,7 +22,7 @@ from app.api.problems import RETRY_SECONDS
 from app.tracking_copy import PARENT, SLOW, Acknowledged, Copy, points_of
 from app.tracking_rights import MOST_REMEMBERED, Asked, Rights
 from app.tracking_rules import Rule, is_plain, rule_for
-from services import access, artifacts, workspaces
+from services import access, workspaces
 from services.core import names
 from services.core.errors import AtelierError, Conflict, Invalid, NotFound, Unavailable
 from services.engines.tracking import PREFIX, WORKSPACE_HEADER
@@ -30,7 +30,7 @@ from services.metric_tee import Tee
 from services.sessions import Bearer
 from services.store.metrics import Point
 from services.store.rows import Experiment, Job, Workspace
-from services.studio import Studio
+from services.studio import Studio, mlflow_workspace
 
 AsgiScope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -157,7 +157,7 @@ class TrackingProxy:
 
     async def _ensure_workspace(self, asked: Asked) -> None:
         """MLflow's side of a workspace is made by whoever comes first: a job's start, or a client here."""
-        name = artifacts.mlflow_workspace(asked.workspace.id)
+        name = mlflow_workspace(asked.workspace.id)
         if name in self._ready:
             return
         answer = await self._ours("POST", "/api/3.0/mlflow/workspaces", None, json={"name": name})
@@ -277,7 +277,7 @@ class TrackingProxy:
 
     async def _ours(self, method: str, path: str, asked: Asked | None, **what: Any) -> httpx.Response:
         """A question of our own, in the workspace of the call that made us ask."""
-        headers = {WORKSPACE_HEADER: artifacts.mlflow_workspace(asked.workspace.id)} if asked else {}
+        headers = {WORKSPACE_HEADER: mlflow_workspace(asked.workspace.id)} if asked else {}
         url = await self._base()
         try:
             return await self._client.request(method, f"{url}{PREFIX}{path}", headers=headers, **what)
@@ -376,7 +376,7 @@ def _headers(scope: AsgiScope, asked: Asked, *, has_body: bool) -> dict[str, str
         kept["content-type"] = "application/json"
         kept.pop("content-encoding", None)
     kept["accept-encoding"] = "identity"
-    kept[WORKSPACE_HEADER.lower()] = artifacts.mlflow_workspace(asked.workspace.id)
+    kept[WORKSPACE_HEADER.lower()] = mlflow_workspace(asked.workspace.id)
     return kept
 
 

@@ -9,12 +9,11 @@ import anyio.to_thread
 import httpx
 
 from app.tracking_rules import Rule, is_plain
-from services import artifacts
 from services.core.errors import Denied, NotFound
 from services.sessions import Bearer
 from services.store.metrics import Run
 from services.store.rows import Job, Workspace
-from services.studio import Studio
+from services.studio import Studio, mlflow_workspace
 
 MOST_REMEMBERED = 10_000
 
@@ -67,7 +66,7 @@ class Rights:
         query = dict(parse_qsl(query_string))
         if not is_plain(query.get("path", "")):
             raise NotFound("There is no such artifact.")
-        root = ["workspaces", artifacts.mlflow_workspace(asked.workspace.id)]
+        root = ["workspaces", mlflow_workspace(asked.workspace.id)]
         for path in (rest, query.get("path", "")):
             parts = [part for part in path.split("/") if part]
             if parts[:1] == ["workspaces"] and parts[:2] != root:

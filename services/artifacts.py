@@ -14,9 +14,7 @@ from services.core.times import now
 from services.engines import files
 from services.engines.files import File
 from services.store.rows import Datastore, Experiment, Job
-from services.studio import Scope
-from services.studio import mlflow_workspace as mlflow_workspace
-from services.studio import run_root as run_root
+from services.studio import Scope, run_root
 
 LIVE = ("user_logs", "system_logs", "outputs", "logs")
 

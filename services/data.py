@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from sqlmodel import col, select
 
-from services import access, artifacts, assets, datastores, lineage, locations, uploads
+from services import access, assets, datastores, lineage, locations, uploads
 from services.assets import Content
 from services.core import refs
 from services.core.errors import Invalid, NotFound
@@ -23,7 +23,7 @@ from services.engines import files, stores
 from services.engines.contents import Contents
 from services.specs.data import DataAsset
 from services.store.rows import Asset, Datastore, Edge, Job
-from services.studio import Scope
+from services.studio import Scope, mlflow_workspace
 
 TABLE = "MLTable"
 _UPLOADED = "LocalUpload"
@@ -235,7 +235,7 @@ def _require_visible(scope: Scope, path: Path) -> None:
     real, home = files.of_no_system(path), scope.studio.folders.home.resolve()
     mine = {
         (scope.studio.folders.workspace(scope.workspace_id) / "datastores").resolve(),
-        (scope.studio.folders.artifacts / "workspaces" / artifacts.mlflow_workspace(scope.workspace_id)).resolve(),
+        (scope.studio.folders.artifacts / "workspaces" / mlflow_workspace(scope.workspace_id)).resolve(),
     }
     is_own = home in {real, *real.parents} or real in home.parents
     if is_own and mine.isdisjoint({real, *real.parents}):

@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 from sqlmodel import Session, select
 
-from services import artifacts
 from services.core.errors import AtelierError, NotFound, Unavailable
 from services.engines.tracking import RunFacts, Tracking
 from services.store import metrics as store
 from services.store.columns import POINT, Packed
 from services.store.metrics import Metric, Run, Summary
 from services.store.rows import Job
-from services.studio import Studio
+from services.studio import Studio, mlflow_workspace
 
 log = logging.getLogger("atelier.tracking")
 # A tick of the tee is at most a second: what was acknowledged is here within two.
@@ -44,7 +43,7 @@ def heal(studio: Studio, tracking: Tracking, workspace_id: str, run_id: str, *, 
     Without `thorough` the latest values say whether all is here; with it, or where they differ, every point
     is read again. Runs nested in it follow. Raises Unavailable.
     """
-    workspace = artifacts.mlflow_workspace(workspace_id)
+    workspace = mlflow_workspace(workspace_id)
     facts = tracking.run(workspace, run_id)
     has_nested = thorough or _has_nested(studio, run_id)  # MLflow searches long for what most runs have not
     nested = tracking.children(workspace, facts.experiment_id, run_id) if has_nested else ()
@@ -69,7 +68,7 @@ def check(studio: Studio, tracking: Tracking, *, since: int | None = None, limit
     for run in found:
         thorough = since is None or (run.start_time or 0) < since
         try:
-            facts = tracking.run(artifacts.mlflow_workspace(run.workspace_id), run.run_id)
+            facts = tracking.run(mlflow_workspace(run.workspace_id), run.run_id)
             _healed(studio, tracking, run.workspace_id, facts, thorough=thorough)
         except Unavailable:
             raise
@@ -89,7 +88,7 @@ def refresh(studio: Studio, tracking: Tracking) -> None:
         found = store.going_on(session)
     for run in found:
         try:
-            _noted(studio, run.workspace_id, tracking.run(artifacts.mlflow_workspace(run.workspace_id), run.run_id))
+            _noted(studio, run.workspace_id, tracking.run(mlflow_workspace(run.workspace_id), run.run_id))
         except NotFound:
             continue
 
@@ -97,7 +96,7 @@ def refresh(studio: Studio, tracking: Tracking) -> None:
 def _healed(studio: Studio, tracking: Tracking, workspace_id: str, facts: RunFacts, *, thorough: bool) -> None:
     numbers = _noted(studio, workspace_id, facts)
     if thorough or not _arrived(studio, facts.run_id, facts.metrics, numbers):
-        workspace = artifacts.mlflow_workspace(workspace_id)
+        workspace = mlflow_workspace(workspace_id)
         points = [_packed(numbers[key], tracking.history(workspace, facts.run_id, key)) for key in facts.metrics]
         studio.history.replace(facts.run_id, np.concatenate(points) if points else np.empty(0, POINT))
     else:

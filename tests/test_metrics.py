@@ -6,7 +6,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from services import artifacts, experiments, jobs, metric_healing, metrics
+from services import experiments, jobs, metric_healing, metrics
 from services.core.errors import NotFound, Unavailable
 from services.core.times import now
 from services.engines.tracking import FakeTracking, Logged, RunFacts
@@ -15,6 +15,7 @@ from services.specs.jobs import CommandJob
 from services.store import metrics as store
 from services.store.metrics import Point, Run
 from services.store.rows import Job
+from services.studio import mlflow_workspace
 from tests.conftest import Stage
 
 RUN = "a" * 32
@@ -30,7 +31,7 @@ def tee(stage: Stage) -> Iterator[Tee]:
 @pytest.fixture
 def tracking(stage: Stage) -> FakeTracking:
     made = FakeTracking()
-    made.ensure_workspace(artifacts.mlflow_workspace(stage.lab.id))
+    made.ensure_workspace(mlflow_workspace(stage.lab.id))
     return made
 
 
@@ -56,7 +57,7 @@ def kept_by(tracking: FakeTracking, stage: Stage, points: list[Point], status: s
     """As MLflow has it."""
     latest = {each.key: Logged(each.value, each.time, each.step) for each in points}
     facts = RunFacts(RUN, "1", "one", status, 1000, 2000, metrics=latest, params={"p": "q"}, tags={"t": "u"})
-    tracking.runs[artifacts.mlflow_workspace(stage.lab.id), RUN] = facts
+    tracking.runs[mlflow_workspace(stage.lab.id), RUN] = facts
     for key in latest:
         tracking.points[RUN, key] = [Logged(p.value, p.time, p.step) for p in points if p.key == key]
 

@@ -103,12 +103,11 @@ def _fields(fields: Sequence[words.Field], key: str) -> dict[str, Any]:
         if field.is_long:
             text = column.text_area(field.label, key=at, height=120, placeholder=field.example)
         else:
-            kind = "password" if field.is_secret else "default"
             text = column.text_input(
                 field.label,
                 key=at,
                 placeholder=field.example,
-                type=kind,
+                type="password" if field.is_secret else "default",
                 autocomplete="off" if field.is_secret else None,
             )
         if text.strip():

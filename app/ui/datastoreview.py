@@ -1,5 +1,6 @@
 """One datastore's tabs: what it is and can do, what lies in it, and what uses it."""
 
+from collections.abc import Sequence
 from typing import BinaryIO
 
 import streamlit as st
@@ -123,5 +124,5 @@ def _named(asset: Asset) -> Markup:
     return tag("a", assets.named(asset), href=context.link(screen, name=asset.name, version=asset.version))
 
 
-def _listed(heads: tuple[str, ...], lines: list[tuple[Markup | str, ...]], nothing: str) -> Markup:
+def _listed(heads: tuple[str, ...], lines: Sequence[tuple[str, ...]], nothing: str) -> Markup:
     return parts.rows(heads, lines) if lines else tag("div", nothing, cls="at-none")

@@ -10,13 +10,13 @@ from typing import Any
 
 from sqlmodel import Session, select
 
-from services import artifacts, datastores, locations
+from services import datastores, locations
 from services.core.errors import Denied, EngineError, Invalid, NotFound, Unavailable
 from services.engines import downloads, files
 from services.engines.containers import Engine, Mount
 from services.specs.jobs import CommandJob, Data, Output
 from services.store.rows import Datastore, Job
-from services.studio import Studio
+from services.studio import Studio, mlflow_workspace
 
 _PLACEHOLDER = re.compile(r"\$\{\{\s*(name|output_name|default_datastore)\s*\}\}")
 
@@ -172,7 +172,7 @@ def _require_visible(studio: Studio, job: Job, source: Path) -> None:
     resolved, home = files.of_no_system(source), studio.folders.home.resolve()
     mine = {
         studio.folders.workspace(job.workspace_id).resolve(),
-        (studio.folders.artifacts / "workspaces" / artifacts.mlflow_workspace(job.workspace_id)).resolve(),
+        (studio.folders.artifacts / "workspaces" / mlflow_workspace(job.workspace_id)).resolve(),
     }
     holds_home = resolved in {home, *home.parents}
     if holds_home or (home in resolved.parents and mine.isdisjoint({resolved, *resolved.parents})):

@@ -9,13 +9,13 @@ from threading import Lock
 
 from sqlmodel import Session, col, select
 
-from services import artifacts, logs, metric_healing
+from services import logs, metric_healing
 from services.core.errors import AtelierError, NotFound, Unavailable
 from services.core.states import JobStatus
 from services.core.times import now, parse
 from services.engines.tracking import Tracking
 from services.store.rows import Experiment, Job, Principal
-from services.studio import SYSTEM, Studio
+from services.studio import SYSTEM, Studio, mlflow_workspace, run_root
 
 log = logging.getLogger("atelier.worker")
 PATIENCE = timedelta(minutes=5)
@@ -65,7 +65,7 @@ class Recorder:
             if job.finished_at and now() > job.finished_at + PATIENCE:
                 return None, "MLflow did not answer: the run is not recorded there, its files stay with the job."
             raise
-        return artifacts.run_root(self.studio, job.workspace_id, experiment_id, run_id), ""
+        return run_root(self.studio, job.workspace_id, experiment_id, run_id), ""
 
     def end(self, job: Job, status: str) -> None:
         """Ends the run once and brings its history in line with MLflow's."""
@@ -75,7 +75,7 @@ class Recorder:
             run_id = row.run_id if row else None
         if run_id is None:
             return
-        name = artifacts.mlflow_workspace(job.workspace_id)
+        name = mlflow_workspace(job.workspace_id)
         ended = job.finished_at or now()
         tracking.end_run(name, run_id, _ENDS[JobStatus(status)], int(ended.timestamp() * 1000))
         try:
@@ -140,7 +140,7 @@ class Recorder:
         if job.run_id and experiment.mlflow_id:
             return job.run_id, experiment.mlflow_id
         tracking = self._required()
-        name = artifacts.mlflow_workspace(job.workspace_id)
+        name = mlflow_workspace(job.workspace_id)
         if name not in self._ready:
             tracking.ensure_workspace(name)
             self._ready.add(name)

@@ -25,7 +25,7 @@ from typing import Any
 
 from sqlmodel import Session, col, func, select
 
-from services import artifacts, assets, lineage, models
+from services import assets, lineage, models
 from services.assets import Content
 from services.core import failpoints
 from services.core.errors import AtelierError, Invalid, NotFound, Unavailable
@@ -36,7 +36,7 @@ from services.events import emit
 from services.models import REGISTRY
 from services.reconcile import leases
 from services.store.rows import Asset, AssetLabel, Fact, Job, Principal, Workspace
-from services.studio import SYSTEM, Scope, Studio
+from services.studio import SYSTEM, Scope, Studio, mlflow_workspace
 
 log = logging.getLogger("atelier.worker")
 MARK = "atelier.asset"
@@ -356,7 +356,7 @@ class Name:
 
     @property
     def there(self) -> str:
-        return artifacts.mlflow_workspace(self.workspace_id)
+        return mlflow_workspace(self.workspace_id)
 
     def compare(self, told: tuple[list[ModelVersion], Words] | None = None) -> None:
         """Asks MLflow when it is not told. Raises Unavailable; what else fails is logged and tried again."""
@@ -661,7 +661,7 @@ def _mine(row: Asset, labels: frozenset[str]) -> Mine:
 
 
 def _theirs(tracking: Tracking, workspace_id: str) -> dict[str, tuple[list[ModelVersion], Words]]:
-    there = artifacts.mlflow_workspace(workspace_id)
+    there = mlflow_workspace(workspace_id)
     try:
         aliases = tracking.aliases(there)
     except NotFound:  # nobody has used MLflow in it yet

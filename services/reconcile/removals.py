@@ -16,7 +16,7 @@ from services.engines.files import remove_tree
 from services.engines.tracking import Tracking
 from services.store import metrics as summaries
 from services.store.rows import Build, Edge, Event, Fact, Job, RoleAssignment, Workspace
-from services.studio import SYSTEM, Studio
+from services.studio import SYSTEM, Studio, mlflow_workspace, run_root
 from services.workspaces import KEPT
 
 log = logging.getLogger("atelier.worker")
@@ -61,10 +61,10 @@ class Removals:
             self.engine.remove(job.container_name)
         runs = self._runs_of(job)
         for run_id, experiment_id in runs.items():
-            self._required().delete_run(artifacts.mlflow_workspace(job.workspace_id), run_id)
+            self._required().delete_run(mlflow_workspace(job.workspace_id), run_id)
             self.studio.history.drop(run_id)
             if experiment_id:
-                _removed(artifacts.run_root(self.studio, job.workspace_id, experiment_id, run_id))
+                _removed(run_root(self.studio, job.workspace_id, experiment_id, run_id))
         with self.studio.scope(SYSTEM) as scope:
             places = artifacts.roots(scope, job)
         for place in places:
@@ -102,7 +102,7 @@ class Removals:
         self.engine.sweep(self._groups())
         for image in self._only_here(workspace.id):
             self.engine.discard(image)
-        name = artifacts.mlflow_workspace(workspace.id)
+        name = mlflow_workspace(workspace.id)
         self._required().delete_workspace(name)
         _removed(self.studio.folders.artifacts / "workspaces" / name)
         _removed(self.studio.folders.workspace(workspace.id))

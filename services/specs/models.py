@@ -9,6 +9,7 @@ from services.specs.fields import AssetName, Description, Kept, Local, Texts, Ve
 
 ModelType = Literal["custom_model", "mlflow_model", "triton_model"]
 
+
 class Model(Kept):
     """A named version of a model: a local path, a datastore's or a job output's URI, or `runs:/<id>/<path>`."""
 

@@ -19,6 +19,7 @@ from services.engines.tracking import JOB_TAG, HttpTracking
 from services.specs.code import Entry
 from services.specs.jobs import CommandJob
 from services.store.rows import Experiment, Job
+from services.studio import mlflow_workspace
 from tests.conftest import Stage, free_port, make_stage
 from tests.faults.private_engine import PrivateEngine
 
@@ -213,7 +214,7 @@ class Rig:
             experiment = scope.session.get(Experiment, row.experiment_id)
         if row.run_id is None or experiment is None or experiment.mlflow_id is None:
             return [f"tracking: {name} has no run"]
-        where = artifacts.mlflow_workspace(row.workspace_id)
+        where = mlflow_workspace(row.workspace_id)
         found = self.tracking._search(where, experiment.mlflow_id, f"tags.`{JOB_TAG}` = '{row.id}'")
         wanted = {"Completed": "FINISHED", "Failed": "FAILED", "Canceled": "KILLED"}[str(row.status)]
         runs = [(run.run_id, run.status) for run in found if run.lifecycle_stage == "active"]

@@ -6,12 +6,13 @@ import pytest
 from sqlalchemy import inspect, text
 
 from app.worker import Worker, engine_for
-from services import artifacts, environments, jobs, workspaces
+from services import environments, jobs, workspaces
 from services.core.errors import NotFound
 from services.engines.docker import DockerEngine
 from services.engines.tracking import HttpTracking
 from services.specs.environments import Environment
 from services.specs.workspaces import Workspace as WorkspaceSpec
+from services.studio import mlflow_workspace
 from tests.conftest import Stage, forget_install
 from tests.reconcile.conftest import Site, eventually, working
 
@@ -65,7 +66,7 @@ def test_a_purged_workspace_leaves_nothing_anywhere(site: Site) -> None:
     folders = stage.studio.folders
     assert not folders.workspace(stage.lab.id).exists()
     assert not list((folders.home / "runs").glob("*"))
-    name = artifacts.mlflow_workspace(stage.lab.id)
+    name = mlflow_workspace(stage.lab.id)
     assert not (folders.artifacts / "workspaces" / name).exists()
     with pytest.raises(NotFound):
         site.tracking.run(name, ended.run_id)  # type: ignore[arg-type]
