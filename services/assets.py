@@ -26,6 +26,10 @@ NOUN = {
 }
 SPOKEN = {AssetKind.data: "data asset"}
 LATEST = "latest"
+UNNAMED = frozenset({"azureml_anonymous", "CliV2AnonymousEnvironment"})
+"""Names of what nobody named: a version there is found by its content, so nobody may put one there."""
+DIGITS = 18
+"""Most digits of a version that counts as a number; one of more is a name like any other."""
 SHOWN_USES = 20
 
 
@@ -97,6 +101,8 @@ def register(
     if not name:
         raise Invalid(f"A {spoken(kind)} needs a name.", where="name")
     name = name if is_foreign else names.checked_asset(name)
+    if name in UNNAMED:
+        raise Invalid(f"'{name}' is the name of what nobody named.", where="name", hint="Choose another one.")
     _alone(scope, kind, name)
     existing = _found(scope, kind, name, _checked_version(version)) if version else None
     if existing is not None:
@@ -202,9 +208,10 @@ def change(
 ) -> Asset:
     """What may change of a version: nothing of its content."""
     access.require(scope, f"{NOUN[AssetKind(asset.kind)]}/write")
+    hold(scope, asset)
     _mutate(scope, asset, description, tags, properties)
     if stage is not None:
-        asset.stage, asset.updated_at = stage[:80], now()
+        asset.stage, asset.updated_at = stage, now()
     scope.session.add(asset)
     emit(scope, asset.kind, asset.name, f"{spoken(asset.kind).capitalize()} '{named(asset)}' was changed")
     return asset
@@ -217,6 +224,7 @@ def archive(
     access.require(scope, f"{NOUN[kind]}/write")
     rows = [get(scope, kind, name, version)] if version is not None else versions(scope, kind, name)
     for row in rows:
+        hold(scope, row)
         row.archived_at = None if restore else now()
         scope.session.add(row)
     what = name if version is None else f"{name}:{version}"
@@ -262,9 +270,10 @@ def uses(scope: Scope, asset: Asset) -> list[Use]:
 def remove(scope: Scope, asset: Asset) -> None:
     """Forgets a version that nothing uses; its files stay where they lie.
 
-    Raises Conflict naming what would break.
+    Raises Conflict naming what would break, NotFound when somebody was faster.
     """
     access.require(scope, f"{NOUN[AssetKind(asset.kind)]}/delete")
+    hold(scope, asset, alone=True)
     using = uses(scope, asset)
     if using:
         listed_ = ", ".join(f"{use.kind} {use.name}" for use in using[:SHOWN_USES])
@@ -291,6 +300,8 @@ def set_label(scope: Scope, asset: Asset, label: str) -> None:
     if label == LATEST:
         raise Invalid("'latest' is always the version created last.", where="label")
     names.checked(label, field="label")
+    _alone(scope, AssetKind(asset.kind), asset.name)
+    hold(scope, asset)
     key = (asset.workspace_id, AssetKind(asset.kind), asset.name, label)
     scope.session.merge(AssetLabel(workspace_id=key[0], kind=key[1], name=key[2], label=key[3], version=asset.version))
     emit(scope, asset.kind, asset.name, f"Label '{label}' was put on '{named(asset)}'")
@@ -300,7 +311,7 @@ def set_label(scope: Scope, asset: Asset, label: str) -> None:
 def remove_label(scope: Scope, kind: AssetKind, name: str, label: str) -> None:
     """Raises NotFound."""
     access.require(scope, f"{NOUN[kind]}/write")
-    row = scope.session.get(AssetLabel, (scope.workspace_id, kind, name, label))
+    row = scope.session.get(AssetLabel, (scope.workspace_id, kind, name, label), with_for_update=True)
     if row is None:
         raise NotFound(f"{spoken(kind).capitalize()} '{name[:80]}' has no label '{label[:80]}'.")
     scope.session.delete(row)
@@ -323,6 +334,20 @@ def labels_of(scope: Scope, asset: Asset) -> list[str]:
             .order_by(col(AssetLabel.label))
         )
     )
+
+
+def hold(scope: Scope, asset: Asset, *, alone: bool = False) -> None:
+    """Nobody deletes it before this transaction ends; `alone`: nobody begins to use it either.
+
+    Raises NotFound when it is gone. No permission of its own, it belongs to what is done with it.
+    """
+    if scope.session.connection().dialect.name != "postgresql":  # SQLite has one writer
+        return
+    scope.session.flush()
+    held = select(Asset.id).where(Asset.id == asset.id)
+    held = held.with_for_update() if alone else held.with_for_update(read=True, key_share=True)
+    if scope.session.exec(held).first() is None:
+        raise NotFound(f"{spoken(asset.kind).capitalize()} '{named(asset)}' was deleted just now.")
 
 
 def named(asset: Asset) -> str:
@@ -500,7 +525,12 @@ def _next_version(scope: Scope, kind: AssetKind, name: str) -> str:
     rows = scope.session.exec(
         select(Asset.version).where(Asset.workspace_id == scope.workspace_id, Asset.kind == kind, Asset.name == name)
     )
-    return str(1 + max((int(version) for version in rows if version.isdecimal()), default=0))
+    return str(1 + max((number(version) for version in rows), default=0))
+
+
+def number(version: str) -> int:
+    """What a version counts as; 0 when it is no number."""
+    return int(version) if version.isdecimal() and len(version) <= DIGITS else 0
 
 
 def _alone(scope: Scope, kind: AssetKind, name: str) -> None:

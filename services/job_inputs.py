@@ -48,8 +48,11 @@ def settle(scope: Scope, spec: CommandJob) -> dict[str, Settled]:
 
 
 def record(scope: Scope, job: Job, settled: dict[str, Settled]) -> None:
-    """Which of them this job read."""
+    """Which of them this job read. Raises NotFound when one was deleted meanwhile, or the environment was."""
     access.require(scope, "jobs/write")
+    ids = {each.source[1] for each in settled.values() if each.source[0] in AssetKind.__members__}
+    for key in sorted({*ids, *([job.environment_id] if job.environment_id else [])}):
+        assets.hold(scope, scope.session.get_one(Asset, key))
     job.resolved = {**job.resolved, "assets": {name: each.as_json() for name, each in settled.items()}}
     for name, each in settled.items():
         lineage.record(scope, each.source, ("job", job.id), name)

@@ -51,6 +51,8 @@ def maker(scope: Scope, uri: str, *, where: str = "path") -> Job | None:
 def at(studio: Studio, session: Session, workspace_id: str, uri: str, *, where: str = "path") -> Location:
     """For the worker, who asks for a job that somebody was allowed to submit."""
     mapped = environments.image_map(studio).url(uri)
+    if mapped != uri and ".." in mapped.split("/"):
+        raise Invalid(f"'{uri[:200]}' leads out of what its address is mapped to.", where=where)
     if mapped.startswith(("http://", "https://")):
         return Location(url=mapped)
     if (found := _JOB.match(mapped)) is not None:

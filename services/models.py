@@ -101,7 +101,7 @@ def next_version(scope: Scope, name: str) -> str:
             Asset.workspace_id == scope.workspace_id, Asset.kind == AssetKind.model, Asset.name == name
         )
     )
-    highest = max((int(version) for version in known if version.isdecimal()), default=0)
+    highest = max((assets.number(version) for version in known), default=0)
     fact = scope.session.get(Fact, _counter(scope, name))
     return str(1 + max(highest, int(fact.value["highest"]) if fact else 0))
 
@@ -109,7 +109,7 @@ def next_version(scope: Scope, name: str) -> str:
 def note_version(scope: Scope, name: str, version: str) -> None:
     """Remembers a number as given, so that it stays given when the version goes."""
     access.require(scope, "models/write")
-    if not version.isdecimal():
+    if not assets.number(version):
         return
     fact = scope.session.get(Fact, _counter(scope, name)) or Fact(name=_counter(scope, name), value={"highest": 0})
     if int(version) > int(fact.value["highest"]):
@@ -153,6 +153,7 @@ def seen(scope: Scope, path: str) -> dict[str, Any]:
 def approve(scope: Scope, asset: Asset, note: str, *, withdraw: bool = False) -> Asset:
     """Says that this version may be used, by whom and why; or takes that back."""
     access.require(scope, "models/approve/action")
+    assets.hold(scope, asset)
     if len(note) > _NOTE:
         raise Invalid(f"A note has at most {_NOTE} characters.", where="note")
     facts = {key: value for key, value in asset.facts.items() if key != "approval"}

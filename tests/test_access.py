@@ -19,6 +19,7 @@ EXEMPT = {
     ("jobs", "advance"): "the worker's move of a job that somebody was allowed to submit",
     ("jobs", "emit_for"): "part of the worker's move",
     ("jobs", "explain"): "part of the worker's move",
+    ("assets", "hold"): "part of what is done with it",
     ("lineage", "record"): "part of the change that makes it true",
     ("artifacts", "roots"): "a path, used after jobs.get has asked",
 }

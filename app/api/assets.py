@@ -4,14 +4,16 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.bodies import body, described
 from app.api.caller import Asking, page
 from services import assets
 from services.assets import AssetQuery
+from services.core.errors import Invalid
 from services.core.paging import MOST
 from services.core.states import AssetKind
+from services.specs.fields import Description
 from services.store.rows import Asset
 from services.studio import Scope
 
@@ -23,10 +25,10 @@ class Change(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    description: str | None = None
+    description: Description | None = None
     tags: dict[str, str] | None = None
     properties: dict[str, str] | None = None
-    stage: str | None = None
+    stage: str | None = Field(default=None, max_length=255)
 
 
 class Labelled(BaseModel):
@@ -92,6 +94,8 @@ def shared(noun: str, kind: AssetKind, shown: Shown) -> APIRouter:
         description=f"Changes what is not content of a version of the {one}.",
     )
     def change(asking: Asking, ws: str, name: str, version: str, sent: Change = body(Change)) -> Any:
+        if sent.stage is not None and kind is not AssetKind.model:
+            raise Invalid("Only models have a stage.", where="stage")
         with asking.scope(ws, write=True) as scope:
             return shown(scope, assets.change(scope, _one(scope, name, version), **sent.model_dump()))
 

@@ -2,7 +2,7 @@
 
 import hashlib
 
-from services import assets, lineage
+from services import assets, lineage, models
 from services.assets import Content
 from services.core.errors import AtelierError
 from services.core.states import AssetKind
@@ -25,7 +25,12 @@ def register(scope: Scope, job: Job) -> list[str]:
         digest = hashlib.sha256(f"{output.type}\0{declared['path']}\0{job.id}".encode()).hexdigest()
         content = Content(digest, type=output.type, path=declared["path"], job_id=job.id)
         try:
-            made = assets.register(scope, kind, output.name, output.version, content, description=output.description)
+            version = output.version
+            if kind is AssetKind.model:
+                version = version or models.next_version(scope, output.name)
+            made = assets.register(scope, kind, output.name, version, content, description=output.description)
+            if kind is AssetKind.model:
+                models.note_version(scope, made.name, made.version)
         except AtelierError as cause:
             said.append(f"Output '{name}' was not registered: {cause.message}")
             continue
