@@ -68,11 +68,16 @@ def render(command: str, *, inputs: Mapping[str, str | None], outputs: Mapping[s
 
     Substituted text is not looked at again. Raises Invalid for an unknown name.
     """
-    kept = _SEGMENT.sub(lambda segment: segment[1] if _has_values(segment[1], inputs) else "", command)
+    kept = settled(command, inputs)
     return _REFERENCE.sub(lambda found: _valued(_reference(found[1], "command"), inputs, outputs), kept)
 
 
-def _has_values(segment: str, inputs: Mapping[str, str | None]) -> bool:
+def settled(command: str, inputs: Mapping[str, object | None]) -> str:
+    """Each `$[[ ]]` kept without its brackets, or dropped; what stands in `${{ }}` stays."""
+    return _SEGMENT.sub(lambda segment: segment[1] if _has_values(segment[1], inputs) else "", command)
+
+
+def _has_values(segment: str, inputs: Mapping[str, object | None]) -> bool:
     return all(
         inputs.get(reference.name) is not None for reference in references(segment) if reference.group == "inputs"
     )
