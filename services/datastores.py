@@ -214,14 +214,15 @@ def uses(scope: Scope, name: str, *, limit: int = MOST) -> Uses:
     access.require(scope, "datastores/read")
     get(scope, name)
     within = f"/datastores/{name}/"
-    here = col(Asset.path).contains(within, autoescape=True)
+    named = re.compile(rf"(?i:/datastores)/{re.escape(name)}/")  # the words of a URI stand in any case, names do not
+    here = col(Asset.path).icontains(within, autoescape=True)
     assets = scope.session.exec(
         select(Asset)
         .where(Asset.workspace_id == scope.workspace_id, here)
         .order_by(col(Asset.created_at).desc())
         .limit(limit)
     )
-    texts = [cast(col(column), String).contains(within, autoescape=True) for column in (Job.spec, Job.resolved)]
+    texts = [cast(col(column), String).icontains(within, autoescape=True) for column in (Job.spec, Job.resolved)]
     jobs = scope.session.exec(
         select(Job)
         .where(Job.workspace_id == scope.workspace_id, col(Job.deleted_at).is_(None), or_(*texts))
@@ -229,8 +230,8 @@ def uses(scope: Scope, name: str, *, limit: int = MOST) -> Uses:
         .limit(limit)
     )
     return Uses(
-        [asset for asset in assets if within in asset.path],
-        [job for job in jobs if within in orjson.dumps([job.spec, job.resolved]).decode()],
+        [asset for asset in assets if named.search(asset.path)],
+        [job for job in jobs if named.search(orjson.dumps([job.spec, job.resolved]).decode())],
     )
 
 

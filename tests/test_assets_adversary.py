@@ -9,11 +9,14 @@ from urllib.parse import quote
 
 import pytest
 
-from services import assets, jobs, locations
+from services import assets, datastores, jobs, locations, models
 from services.assets import Content
-from services.core.errors import AtelierError, Invalid, NotFound
+from services.core.errors import AtelierError, Conflict, Invalid, NotFound
 from services.core.states import AssetKind
+from services.reconcile.made import register
+from services.specs import datastores as specs
 from services.specs.jobs import CommandJob
+from services.specs.models import Model
 from services.store.rows import Asset
 from services.studio import Scope
 from tests.api.conftest import House, opened
@@ -241,3 +244,27 @@ def test_a_stage_is_of_models_and_a_description_has_an_end(house: House) -> None
     stage = "s" * 255
     assert client.patch(f"{here}/models/j1/versions/1", json={"stage": stage}).json()["stage"] == stage
     assert client.patch(f"{here}/models/j1/versions/1", json={"stage": stage + "s"}).status_code == 422
+
+
+def test_a_datastore_is_needed_in_whatever_case_its_uri_is_written(stage: Stage) -> None:
+    place = {"name": "far", "type": "azure_blob", "account_name": "account", "container_name": "c"}
+    with stage.scope() as scope:
+        datastores.create(scope, specs.datastore(place))
+        path = "azureml://DataStores/far/paths/a"
+        assets.register(scope, AssetKind.data, "iris", None, Content("a" * 64, type="uri_folder", path=path))
+        with pytest.raises(Conflict, match="iris:1"):
+            datastores.unregister(scope, "far")
+
+
+def test_a_jobs_named_model_gets_no_number_that_was_given_before(lite: Stage) -> None:
+    """MLflow gives none twice, and would move it to another while somebody reads it."""
+    with lite.scope() as scope:
+        models.create(scope, Model(name="net", path="https://x.org/net.onnx"))
+        assets.remove(scope, models.get(scope, "net", "1"))
+        output = {"type": "custom_model", "name": "net"}
+        spec = {"name": "t", "command": "x", "environment": {"image": "debian:12"}, "outputs": {"m": output}}
+        job = jobs.submit(scope, CommandJob.model_validate(spec))
+        path = "azureml://datastores/workspaceblobstore/paths/azureml/t/m"
+        job.resolved = {**job.resolved, "outputs": {"m": {"path": path, "type": "custom_model"}}}
+        assert register(scope, job) == []
+        assert models.get(scope, "net").version == "2"
