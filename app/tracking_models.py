@@ -17,6 +17,7 @@ from services.core.states import AssetKind
 from services.engines.contents import Contents
 from services.engines.tracking import HttpTracking, Tracking
 from services.reconcile import registry
+from services.reconcile.registry_acts import Name
 from services.store.rows import Asset
 from services.studio import Studio, mlflow_workspace
 
@@ -75,9 +76,7 @@ def _followed(studio: Studio, asked: Asked, body: dict[str, Any], tracking: Trac
             with _scope(studio, asked) as scope:
                 registry.renamed(scope, name, str(body["new_name"]))
         case _:
-            one = registry.Name(
-                studio, tracking, asked.workspace.name, asked.workspace.id, name, asked.bearer.principal
-            )
+            one = Name(studio, tracking, asked.workspace.name, asked.workspace.id, name, asked.bearer.principal)
             one.compare()
 
 

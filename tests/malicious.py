@@ -156,7 +156,7 @@ def main(home: Path, marks: Path) -> None:
     from services import assets, models, sessions, uploads
     from services.core.errors import AtelierError
     from services.core.states import AssetKind
-    from services.engines.tracking import FakeTracking
+    from services.engines.fake_tracking import FakeTracking
     from services.reconcile.registry import Registry
     from services.specs.code import Entry
     from services.specs.models import Model

@@ -9,7 +9,8 @@ import pytest
 from services import experiments, jobs, metric_healing, metrics
 from services.core.errors import NotFound, Unavailable
 from services.core.times import now
-from services.engines.tracking import FakeTracking, Logged, RunFacts
+from services.engines.fake_tracking import FakeTracking
+from services.engines.tracking import Logged, RunFacts
 from services.metric_tee import Tee
 from services.specs.jobs import CommandJob
 from services.store import metrics as store

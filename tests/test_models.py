@@ -9,8 +9,11 @@ from sqlmodel import select
 from services import access, assets, lineage, models, uploads
 from services.core.errors import Conflict, Denied, Invalid, NotFound
 from services.core.states import AssetKind
-from services.engines.tracking import FakeTracking, ModelVersion
-from services.reconcile.registry import (
+from services.engines.fake_tracking import FakeTracking
+from services.engines.tracking import ModelVersion
+from services.reconcile.registry import Registry
+from services.reconcile.registry_acts import Name
+from services.reconcile.registry_plan import (
     MARK,
     Adopt,
     Agree,
@@ -20,8 +23,6 @@ from services.reconcile.registry import (
     Lose,
     Mine,
     Move,
-    Name,
-    Registry,
     Stay,
     Take,
     merged,

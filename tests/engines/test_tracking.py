@@ -6,7 +6,8 @@ import uuid
 import pytest
 
 from services.core.errors import NotFound, Unavailable
-from services.engines.tracking import FakeTracking, HttpTracking, Tracking
+from services.engines.fake_tracking import FakeTracking
+from services.engines.tracking import HttpTracking, Tracking
 
 
 @pytest.fixture(params=["fake", pytest.param("mlflow", marks=pytest.mark.slow)])

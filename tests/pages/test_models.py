@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 from services import jobs, lineage, models, uploads
 from services.core.states import JobStatus
 from services.core.times import now
-from services.reconcile.registry import MARK
+from services.reconcile.registry_plan import MARK
 from services.specs.code import Entry
 from services.specs.jobs import CommandJob
 from services.specs.models import Model as Spec

@@ -14,7 +14,7 @@ from services import artifacts, datastores, jobs, logs, uploads
 from services.core.states import TERMINAL
 from services.engines.docker import DockerEngine
 from services.engines.fake_containers import FakeEngine
-from services.engines.tracking import FakeTracking
+from services.engines.fake_tracking import FakeTracking
 from services.specs.code import Entry
 from services.specs.jobs import CommandJob
 from services.store.rows import Job

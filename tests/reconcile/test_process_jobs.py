@@ -6,8 +6,8 @@ import pytest
 
 from app.worker import Worker, engine_for
 from services import jobs
+from services.engines.fake_tracking import FakeTracking
 from services.engines.processes import ProcessEngine
-from services.engines.tracking import FakeTracking
 from tests.conftest import Stage
 from tests.reconcile.conftest import Bench, eventually, working
 

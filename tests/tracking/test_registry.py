@@ -16,7 +16,8 @@ from services import assets, models, uploads
 from services.core.errors import Conflict
 from services.core.states import AssetKind, JobStatus
 from services.core.times import now
-from services.reconcile.registry import MARK, Registry
+from services.reconcile.registry import Registry
+from services.reconcile.registry_plan import MARK
 from services.specs.code import Entry
 from services.specs.models import Model as Spec
 from services.store.rows import Asset, Fact, Job
