@@ -27,6 +27,7 @@ from services.studio import Scope
 
 ANONYMOUS = "azureml_anonymous"
 SENT = "azureml:"
+OWN = frozenset({"type", "command", "code", "environment", "inputs", "outputs", "distribution"})
 _NAME = re.compile(r"\A[a-z0-9_][a-z0-9_-]{0,254}\Z", re.ASCII)
 _ABOUT = frozenset({"name", "version", "description", "tags", "properties", "additional_includes"})
 
@@ -114,7 +115,12 @@ def opened_code(scope: Scope, component: Asset, path: str) -> tuple[BinaryIO, in
 
 
 def job_of(
-    scope: Scope, component: Asset, inputs: Mapping[str, Any], outputs: Mapping[str, Any] | None = None, **more: Any
+    scope: Scope,
+    component: Asset,
+    inputs: Mapping[str, Any],
+    outputs: Mapping[str, Any] | None = None,
+    *,
+    more: Mapping[str, Any] | None = None,
 ) -> CommandJob:
     """A command job that does what the component does, with these values; `more` are further fields of the job.
 
@@ -128,6 +134,8 @@ def job_of(
         )
     spec = CommandComponent.model_validate(component.spec)
     values = {name: _value(name, wanted, inputs.get(name)) for name, wanted in spec.inputs.items()}
+    if taken := OWN.intersection(more or {}):
+        raise Invalid(f"'{min(taken)}' is the component's own.", where=f"job.{min(taken)}")
     unknown = [name for name in inputs if name not in spec.inputs]
     if unknown:
         known = ", ".join(spec.inputs) or "none"
@@ -144,17 +152,22 @@ def job_of(
         "outputs": _outputs(spec, outputs or {}),
         "resources": spec.resources.model_dump(mode="json", exclude_none=True) if spec.resources else None,
         "distribution": spec.distribution.model_dump(mode="json", exclude_none=True) if spec.distribution else None,
-        **more,
+        **(more or {}),
     }
     return checked(CommandJob, {key: value for key, value in written.items() if value is not None})
 
 
 def use(
-    scope: Scope, component: Asset, inputs: Mapping[str, Any], outputs: Mapping[str, Any] | None = None, **more: Any
+    scope: Scope,
+    component: Asset,
+    inputs: Mapping[str, Any],
+    outputs: Mapping[str, Any] | None = None,
+    *,
+    more: Mapping[str, Any] | None = None,
 ) -> Job:
     """Submits such a job; that it came from the component is part of its lineage."""
     access.require(scope, "jobs/write")
-    job = jobs.submit(scope, job_of(scope, component, inputs, outputs, **more), snapshot=component.snapshot_id)
+    job = jobs.submit(scope, job_of(scope, component, inputs, outputs, more=more), snapshot=component.snapshot_id)
     lineage.record(scope, (str(component.kind), component.id), ("job", job.id), "component")
     return job
 

@@ -232,7 +232,7 @@ def test_an_output_that_is_not_there_is_refused(lite: Stage):
 def test_a_job_of_a_component_has_its_code_environment_and_origin(stage: Stage):
     with stage.scope() as scope:
         row = made(scope, code=f"azureml:{uploaded(scope, train_py='print(1)')}")
-        job = components.use(scope, row, {"data": DATA}, experiment_name="tries", display_name="first")
+        job = components.use(scope, row, {"data": DATA}, more={"experiment_name": "tries", "display_name": "first"})
         environment = components.environment_of(scope, row)
         assert environment is not None
         assert (job.snapshot_id, job.environment_id) == (row.snapshot_id, environment.id)

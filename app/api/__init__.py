@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 
 from app.api import (
+    components,
     computes,
     data,
     datastores,
@@ -10,6 +11,7 @@ from app.api import (
     experiments,
     job_files,
     jobs,
+    lineage,
     models,
     schemas,
     uploads,
@@ -27,8 +29,10 @@ def router() -> APIRouter:
         jobs,
         data,
         datastores,
+        components,
         environments,
         models,
+        lineage,
         experiments,
         computes,
         schemas,

@@ -23,10 +23,11 @@ from app.auth import COOKIE
 from app.gate import Gate
 from app.server import application
 from app.ui import mount
-from services import assets, data, environments, jobs, models, sessions, uploads
+from services import assets, components, data, environments, jobs, models, sessions, uploads
 from services.core.states import AssetKind, JobStatus
 from services.core.times import now
 from services.specs.code import Entry
+from services.specs.components import component
 from services.specs.data import DataAsset
 from services.specs.environments import Environment
 from services.specs.jobs import CommandJob
@@ -109,19 +110,22 @@ class House:
         return job
 
     def assets(self, workspace: str = "lab") -> None:
-        """Version 1 of `j1` with the label `x`: an environment, a model, and data that hold what a job's run would."""
+        """Version 1 of `j1` with the label `x`: an environment, a component, a model, and data; they hold what a run would."""
         with self.stage.scope(workspace=workspace) as scope:
             definition = {"name": "j1", "image": "debian:12"}
             environments.create(scope, Environment.model_validate(definition))
-            upload = uploads.begin(scope, "data", [Entry(LOG, 4, hashlib.sha256(b"one\n").hexdigest())]).id
-            landing = uploads.landing(scope, upload, LOG)
-            with landing.open() as target:
-                target.write(b"one\n")
-            landing.finish()
-            uploads.seal(scope, upload)
+            kinds: tuple[uploads.Kind, ...] = ("data", "code")
+            for what in kinds:
+                upload = uploads.begin(scope, what, [Entry(LOG, 4, hashlib.sha256(b"one\n").hexdigest())]).id
+                landing = uploads.landing(scope, upload, LOG)
+                with landing.open() as target:
+                    target.write(b"one\n")
+                landing.finish()
+                uploads.seal(scope, upload)
+            components.create(scope, component({**HELLO, "name": "j1", "code": f"azureml:{upload}"}))
             data.create(scope, DataAsset.model_validate({"name": "j1", "path": "./x"}), upload=upload)
             models.create(scope, Model(name="j1", path=f"azureml://uploads/{upload}/"))
-            for kind in (AssetKind.environment, AssetKind.data, AssetKind.model):
+            for kind in AssetKind:
                 assets.set_label(scope, assets.get(scope, kind, "j1", "1"), "x")
 
     def write(self, job: Job, path: str, content: bytes) -> Path:

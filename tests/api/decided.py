@@ -13,6 +13,8 @@ VERSION = ENVIRONMENT + "/versions/{version}"
 DATA = "/api/v1/workspaces/{ws}/data"
 DATA_VERSION = DATA + "/{name}/versions/{version}"
 MODEL = "/api/v1/workspaces/{ws}/models/{name}"
+COMPONENT = "/api/v1/workspaces/{ws}/components/{name}/versions/{version}"
+LINEAGE = "/api/v1/workspaces/{ws}/lineage"
 DATASTORE = "/api/v1/workspaces/{ws}/datastores/{name}"
 ANNOUNCEMENT = {"kind": "code", "entries": [announced("main.py")]}
 ENVIRONMENT_BODY = {"spec": {"name": "env", "image": "debian:12"}}
@@ -78,6 +80,11 @@ READS = {
     f"POST {DATA_VERSION}/profile": "",
     f"GET {DATA_VERSION}/diff": "with=1",
     f"POST {DATA_VERSION}/diff": "with=1",
+    **asset_reads("components"),
+    f"GET {COMPONENT}/code": "",
+    f"GET {COMPONENT}/code/{{path:path}}": "",
+    f"GET {LINEAGE}/{{kind}}/{{id:path}}": "",
+    f"GET {LINEAGE}/jobs/{{name}}/compare/{{other}}": "",
     **asset_reads("environments"),
     f"GET {VERSION}/build-log": "",
     f"GET {VERSION}/diagnosis": "",
@@ -120,6 +127,11 @@ WRITES: dict[str, Any] = {
     "POST /api/v1/workspaces/{ws}/environments": ENVIRONMENT_BODY,
     f"POST {VERSION}/build": None,
     **asset_writes("environments"),
+    "POST /api/v1/workspaces/{ws}/components": {
+        "spec": {"name": "new", "command": "echo", "environment": {"image": "debian:12"}}
+    },
+    f"POST {COMPONENT}/jobs": {"inputs": {}},
+    **asset_writes("components"),
     "POST /api/v1/workspaces/{ws}/models": {"spec": {"name": "new", "path": "https://example.com/x.onnx"}},
     f"POST {MODEL}/versions/{{version}}/approve": {"note": "x"},
     **asset_writes("models"),
@@ -222,6 +234,8 @@ def address(template: str) -> str:
     }
     values |= {"path:path": "user_logs/std_log.txt", "file_id:path": "x", "session_id": "x"}
     values |= {"run": "ab" * 16, "kind": "commandJob", "experiment": "7", "label": "x"}
+    values |= {"id:path": "j1", "other": "j1"}
+    template = template.replace("/lineage/{kind}", "/lineage/job")
     for name, value in values.items():
         template = template.replace("{" + name + "}", value)
     return (

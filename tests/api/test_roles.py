@@ -11,10 +11,12 @@ from services.specs.workspaces import Workspace
 from services.store.rows import RoleAssignment
 from tests.api.conftest import HELLO, House
 from tests.api.decided import (
+    COMPONENT,
     DATA,
     DATA_VERSION,
     DATASTORE,
     JOB,
+    LINEAGE,
     MODEL,
     READS,
     UPLOADS,
@@ -102,6 +104,13 @@ NEEDS = {
     f"GET {VERSION}/packages": "environments/read",
     f"POST {VERSION}/build/cancel": "environments/build/action",
     f"POST {LAB}/environments/prune": "environments/build/action",
+    f"POST {LAB}/components": "components/write",
+    f"POST {COMPONENT}/jobs": "jobs/write",
+    f"GET {COMPONENT}/code": "components/read",
+    f"GET {COMPONENT}/code/{{path:path}}": "components/read",
+    f"GET {LINEAGE}/{{kind}}/{{id:path}}": "jobs/read",
+    f"GET {LINEAGE}/jobs/{{name}}/compare/{{other}}": "jobs/read",
+    **of_asset("components", "components"),
     **of_asset("models", "models"),
     **of_asset("data", "datasets/versions"),
     **of_asset("environments", "environments"),
