@@ -11,7 +11,7 @@ from typing import Any
 
 from services.core.errors import Invalid
 from services.engines.tables import cells, duck, steps
-from services.engines.tables.loading import MOST_COLUMNS, Loaded, Wish, load
+from services.engines.tables.loading import load
 from services.engines.tables.readings import Reading
 from services.engines.tables.shapes import (
     Bin,
@@ -24,6 +24,7 @@ from services.engines.tables.shapes import (
     TablePreview,
     Top,
 )
+from services.engines.tables.wishes import MOST_COLUMNS, Loaded, Wish
 
 PERCENTS = (0.1, 1.0, 5.0, 25.0, 50.0, 75.0, 95.0, 99.0, 99.9)
 BINS = 20
