@@ -19,12 +19,14 @@ INTERRUPTED = 130
 def tree() -> TyperGroup:
     """The whole tree. Nouns are imported here, their slow parts when a command runs."""
     from app.cli import (
+        components,
         config,
         data,
         datastores,
         environments,
         jobs,
         keys,
+        lineage,
         models,
         schemas,
         studio,
@@ -57,8 +59,10 @@ def tree() -> TyperGroup:
         ("job", jobs),
         ("data", data),
         ("datastore", datastores),
+        ("component", components),
         ("environment", environments),
         ("model", models),
+        ("lineage", lineage),
         ("keys", keys),
         ("schema", schemas),
         ("config", config),

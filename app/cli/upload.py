@@ -27,6 +27,11 @@ def send(client: Client, root: Path, kind: str, *, ignore: bool = True, what: st
             entries=tuple(replace(each, path=f"{inside}/{each.path}") for each in found.entries),
             sources={f"{inside}/{path}": each for path, each in found.sources.items()},
         )
+    return send_manifest(client, found, kind, what=what or root.name)
+
+
+def send_manifest(client: Client, found: Manifest, kind: str, *, what: str = "code") -> Manifest:
+    """The same for files that were found before."""
     for path, reason in found.refused:
         printing.note(f"Left out: {path} {reason}")
     for _ in range(ATTEMPTS):
@@ -36,12 +41,12 @@ def send(client: Client, root: Path, kind: str, *, ignore: bool = True, what: st
         ]
         state = client.ask("POST", in_workspace("/uploads"), json={"kind": kind, "entries": entries})
         if not state["complete"] and state["missing"]:
-            state = _sent(client, found, state, what or root.name)
+            state = _sent(client, found, state, what)
         if not state["complete"]:
             state = client.ask("POST", in_workspace(f"/uploads/{state['id']}/seal"))
         if state["complete"]:
             return found
-    raise Conflict(f"'{root}' could not be sent whole.", hint="Try again: what arrived is kept.")
+    raise Conflict(f"'{what}' could not be sent whole.", hint="Try again: what arrived is kept.")
 
 
 def _sent(client: Client, found: Manifest, state: Any, what: str) -> Any:

@@ -110,7 +110,7 @@ class House:
         return job
 
     def assets(self, workspace: str = "lab") -> None:
-        """Version 1 of `j1` with the label `x`: an environment, a component, a model, and data; they hold what a run would."""
+        """Version 1 of `j1` with the label `x`, of each kind of asset; they hold what a job's run would."""
         with self.stage.scope(workspace=workspace) as scope:
             definition = {"name": "j1", "image": "debian:12"}
             environments.create(scope, Environment.model_validate(definition))
