@@ -225,7 +225,7 @@ def archive(
     rows = [get(scope, kind, name, version)] if version is not None else versions(scope, kind, name)
     for row in rows:
         hold(scope, row)
-        row.archived_at = None if restore else now()
+        row.archived_at, row.updated_at = None if restore else now(), now()
         scope.session.add(row)
     what = name if version is None else f"{name}:{version}"
     emit(scope, kind, name, f"{spoken(kind).capitalize()} '{what}' was {'restored' if restore else 'archived'}")

@@ -26,7 +26,6 @@ from services.store.rows import Asset, Datastore, Edge, Job
 from services.studio import Scope, mlflow_workspace
 
 TABLE = "MLTable"
-_UPLOADED = "LocalUpload"
 _ANNOUNCED = "azureml://uploads/"
 _OUTPUT = re.compile(r"\Aazureml://jobs/[^/]+/outputs/(?P<name>[^/]+)")
 _URI = re.compile(r"\A(?:[A-Za-z][A-Za-z0-9+.-]*://|runs:/|mlflow-artifacts:/)", re.ASCII)
@@ -117,7 +116,7 @@ def maker(scope: Scope, asset: Asset) -> Job | None:
 
 def is_kept(asset: Asset) -> bool:
     """Whether its content is known by its hash, and so stays what it is."""
-    return f"/{_UPLOADED}/{asset.hash}" in asset.path
+    return f"/{datastores.UPLOADED}/{asset.hash}" in asset.path
 
 
 def shown_uri(uri: str) -> str:
@@ -162,7 +161,7 @@ def _known_upload(scope: Scope, spec: DataAsset, path: str) -> Content | None:
     """When the path is that of all that was uploaded at once."""
     first, _, rest = path.partition("/")
     upload, _, inner = rest.partition("/")
-    if first != _UPLOADED or not is_hex(upload) or not _folder(scope, upload).is_dir():
+    if first != datastores.UPLOADED or not is_hex(upload) or not _folder(scope, upload).is_dir():
         return None
     single = _single(scope, upload)
     is_whole = inner == single if spec.type == "uri_file" else not inner
@@ -191,7 +190,7 @@ def _single(scope: Scope, upload: str) -> str:
 def _folder(scope: Scope, upload: str) -> Path:
     if not is_hex(upload):
         raise NotFound(f"Upload '{upload[:80]}' was not found.", where="upload")
-    return scope.studio.folders.datastore(scope.workspace_id, datastores.DEFAULT) / _UPLOADED / upload
+    return scope.studio.folders.datastore(scope.workspace_id, datastores.DEFAULT) / datastores.UPLOADED / upload
 
 
 def _output(uri: str) -> str:

@@ -32,6 +32,8 @@ from services.studio import Scope, Studio
 
 DEFAULT = "workspaceblobstore"
 ARTIFACTS = "workspaceartifactstore"
+UPLOADED = "LocalUpload"
+"""Where in the default one uploads lie by content: nothing else is written there."""
 BUILT_IN = (DEFAULT, "workspacefilestore", ARTIFACTS, "workspaceworkingdirectory")
 CLOUD = frozenset({"azure_blob", "azure_file", "azure_data_lake_gen2", "azure_data_lake_gen1"})
 """Kinds whose YAML registers with placeholders: they are tried only when asked for."""

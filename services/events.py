@@ -6,6 +6,8 @@ from services import access
 from services.store.rows import Event
 from services.studio import Scope
 
+_FOLDERS = {"data": "datasets/versions"}
+
 
 def emit(scope: Scope, kind: str, name: str, message: str, *, reason: str = "") -> None:
     """Record it; no permission of its own, it belongs to the change that it tells."""
@@ -45,4 +47,4 @@ def recent(scope: Scope, *, limit: int = 50) -> list[Event]:
 
 
 def _folder(kind: str) -> str:
-    return "workspaces" if kind == "workspace" else f"{kind}s"
+    return _FOLDERS.get(kind, f"{kind}s")

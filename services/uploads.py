@@ -122,7 +122,7 @@ def data_uri(scope: Scope, reference: str, *, field: str) -> str:
     root = _data_folder(scope, upload_id) if is_hex(upload_id) else None
     if root is None or not (root / inside).exists():
         raise NotFound(f"Upload '{upload_id[:80]}' holds no '{inside[:200]}'.", where=field)
-    return f"azureml://datastores/{datastores.DEFAULT}/paths/LocalUpload/{upload_id}/{inside}".rstrip("/")
+    return f"azureml://datastores/{datastores.DEFAULT}/paths/{datastores.UPLOADED}/{upload_id}/{inside}".rstrip("/")
 
 
 def _put(scope: Scope, folder: Path, target: Path, manifest: Manifest) -> None:
@@ -184,7 +184,7 @@ def _target(scope: Scope, kind: Kind, upload_id: str) -> Path:
 
 
 def _data_folder(scope: Scope, upload_id: str) -> Path:
-    return scope.studio.folders.datastore(scope.workspace_id, datastores.DEFAULT) / "LocalUpload" / upload_id
+    return scope.studio.folders.datastore(scope.workspace_id, datastores.DEFAULT) / datastores.UPLOADED / upload_id
 
 
 def _folder(scope: Scope, kind: Kind, upload_id: str) -> Path:

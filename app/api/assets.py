@@ -5,9 +5,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
 
 from app.api.bodies import body, described
-from app.api.caller import Asking, page
+from app.api.caller import Asking, page, revision
 from services import assets
 from services.assets import AssetQuery
 from services.core.errors import Invalid
@@ -72,10 +73,14 @@ def shared(noun: str, kind: AssetKind, shown: Shown) -> APIRouter:
             rows = assets.versions(scope, kind, name, include_archived=include_archived)
             return page([shown(scope, row) for row in rows])
 
-    @router.get("/{name}/versions/{version}", description="One version; `latest` is the most recently created.")
-    def show(asking: Asking, ws: str, name: str, version: str) -> Any:
+    @router.get(
+        "/{name}/versions/{version}", description="One version, with an ETag; `latest` is the most recently created."
+    )
+    def show(asking: Asking, ws: str, name: str, version: str, response: Response) -> Any:
         with asking.scope(ws) as scope:
-            return shown(scope, _one(scope, name, version))
+            row = _one(scope, name, version)
+            response.headers["ETag"] = f'"{revision(row)}"'
+            return shown(scope, row)
 
     @router.get("/{name}/labels/{label}", description="The version that a label stands on.")
     def labelled(asking: Asking, ws: str, name: str, label: str) -> Any:
@@ -91,13 +96,19 @@ def shared(noun: str, kind: AssetKind, shown: Shown) -> APIRouter:
     @router.patch(
         "/{name}/versions/{version}",
         openapi_extra=described(Change),
-        description=f"Changes what is not content of a version of the {one}.",
+        description=f"Changes what is not content of a version of the {one}; If-Match guards against another's change.",
     )
-    def change(asking: Asking, ws: str, name: str, version: str, sent: Change = body(Change)) -> Any:
+    def change(
+        asking: Asking, ws: str, name: str, version: str, response: Response, sent: Change = body(Change)
+    ) -> Any:
         if sent.stage is not None and kind is not AssetKind.model:
             raise Invalid("Only models have a stage.", where="stage")
         with asking.scope(ws, write=True) as scope:
-            return shown(scope, assets.change(scope, _one(scope, name, version), **sent.model_dump()))
+            row = _one(scope, name, version)
+            asking.expects(scope, row)
+            assets.change(scope, row, **sent.model_dump())
+            response.headers["ETag"] = f'"{revision(row)}"'
+            return shown(scope, row)
 
     @router.post("/{name}/archive", description="Hides all versions from lists; what names them still works.")
     def archive_all(asking: Asking, ws: str, name: str) -> Any:
@@ -126,7 +137,9 @@ def shared(noun: str, kind: AssetKind, shown: Shown) -> APIRouter:
     )
     def remove(asking: Asking, ws: str, name: str, version: str) -> None:
         with asking.scope(ws, write=True) as scope:
-            assets.remove(scope, _one(scope, name, version))
+            row = _one(scope, name, version)
+            asking.expects(scope, row)
+            assets.remove(scope, row)
 
     @router.put(
         "/{name}/labels/{label}",

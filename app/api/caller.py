@@ -8,7 +8,7 @@ from fastapi import Depends, Request
 
 from app.api.problems import request_id
 from services.core.errors import Conflict, Denied
-from services.store.rows import Job, Principal, Workspace
+from services.store.rows import Asset, Job, Principal, Workspace
 from services.studio import Scope, Studio
 
 
@@ -34,13 +34,13 @@ class Caller:
         ) as opened:
             yield opened
 
-    def expects(self, scope: Scope, row: Workspace | Job) -> None:
+    def expects(self, scope: Scope, row: Workspace | Job | Asset) -> None:
         """Raises Conflict (412) when the caller has seen another revision; holds the row until the change is done."""
         wanted = self.request.headers.get("if-match", "").strip()
         if not wanted or wanted == "*":
             return
         scope.session.refresh(row, with_for_update=True)
-        if wanted.removeprefix("W/").strip('"') != str(row.revision):
+        if wanted.removeprefix("W/").strip('"') != revision(row):
             error = Conflict(
                 "It was changed by somebody else since you read it.", hint="Read it again, then change it."
             )
@@ -58,6 +58,11 @@ class Caller:
         """The studio's address as this caller sees it."""
         public = self.studio.settings.public_url.rstrip("/")
         return public or f"{self.request.url.scheme}://{self.request.headers.get('host', '')}"
+
+
+def revision(row: Workspace | Job | Asset) -> str:
+    """What a change makes another: the counted one, or of an asset when it was changed, in microseconds."""
+    return str(int(row.updated_at.timestamp() * 1_000_000) if isinstance(row, Asset) else row.revision)
 
 
 def page(rows: list[Any], cursor: str = "") -> Mapping[str, Any]:

@@ -94,7 +94,15 @@ def place_of(studio: Studio, session: Session, job: Job, name: str, output: Outp
         raise Invalid("The path of a file names the file.", where=where)
     if row.type != "folder":
         return Place(uri, None, is_file, collected=True)
-    target = files.inside(datastores.folder(studio, row), path)
+    folder = datastores.folder(studio, row).resolve()
+    target = files.inside(folder, path)
+    is_among = folder / datastores.UPLOADED in {target, *target.parents} or (target == folder and not is_file)
+    if store == datastores.DEFAULT and is_among:
+        raise Invalid(
+            f"Output '{name}' would lie among versions of data, which never change.",
+            where=where,
+            hint="Give it a folder of its own, such as azureml://datastores/workspaceblobstore/paths/results/${{name}}.",
+        )
     return Place(uri, target, is_file, collected=is_file or output.mode == "upload")
 
 

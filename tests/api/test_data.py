@@ -185,3 +185,17 @@ def test_no_secret_of_a_uri_is_in_what_is_said_about_it(house: House, uri: str, 
     assert all(400 <= answer.status_code < 500 for answer in answers)
     assert CANARY not in "".join(answer.text for answer in answers)
     assert CANARY not in caplog.text
+
+
+def test_a_change_may_say_what_it_has_seen(house: House):
+    house.assets("lab")
+    client = house.bearer("ben")
+    at = "/api/v1/workspaces/lab/data/j1/versions/1"
+    seen = client.get(at).headers["etag"]
+    changed = client.patch(at, json={"description": "mine"}, headers={"If-Match": seen})
+    assert changed.status_code == 200
+    late = client.patch(at, json={"description": "yours"}, headers={"If-Match": seen})
+    assert (late.status_code, late.json()["code"]) == (412, "PreconditionFailed")
+    assert client.get(at).json()["description"] == "mine"
+    assert client.delete(at, headers={"If-Match": seen}).status_code == 412
+    assert client.patch(at, json={"tags": {"a": "b"}}, headers={"If-Match": changed.headers["etag"]}).status_code == 200

@@ -176,3 +176,11 @@ def test_a_deleted_job_uses_nothing_any_more(site: Site) -> None:
         jobs.delete(scope, job.name)
         assert assets.uses(scope, assets.get_by_id(scope, kept)) == []
     eventually(lambda: edges(site.stage) == [], "its edges go with it")
+
+
+@pytest.mark.parametrize("path", ["LocalUpload/abc", "LocalUpload", "", "x/../LocalUpload/abc"])
+def test_no_output_is_written_among_versions_that_never_change(site: Site, path: str) -> None:
+    uri = f"azureml://datastores/workspaceblobstore/paths/{path}"
+    job = site.until(site.submit("exit 0", outputs={"all": {"path": uri}}))
+    assert (job.status, job.exit_code) == (JobStatus.Failed, None)
+    assert "outputs.all.path" in job.message
