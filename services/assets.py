@@ -1,4 +1,7 @@
-"""Assets: what a workspace keeps by name and version. Four kinds, one meaning; each kind's noun says what is in one."""
+"""Assets: what a workspace keeps by name and version. Four kinds, one meaning; each kind's noun says what is in one.
+
+A long file, because its rules (versions, references, labels, uses) are one subject and hold each other up.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

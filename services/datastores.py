@@ -2,6 +2,7 @@
 
 What opens one lies in the vault: it is written, used and replaced, and never shown. A store is asked outside of any
 transaction: `trial` or `opened` answers it, the caller asks it, a second transaction keeps what came of that.
+A long file: what may be registered, how it is opened and when it may go are decided by the same few rules.
 """
 
 import re

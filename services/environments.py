@@ -1,4 +1,7 @@
-"""Environments: named definitions of what a job runs in; the worker builds them when first needed."""
+"""Environments: named definitions of what a job runs in; the worker builds them when first needed.
+
+A long file: definitions, their builds and the room that these take are told by the same two rows.
+"""
 
 import hashlib
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,7 @@
 """MLflow, spoken to over its REST interface: runs are made and ended here, and read back to be compared.
 
 A studio workspace is an MLflow workspace of its own; its name travels in a header that clients cannot set.
+A long file, because it is the one door to MLflow: the protocol, its client, and what MLflow's answers mean.
 """
 
 import os

@@ -1,4 +1,7 @@
-"""Images: found by content, pulled, made from this host, or built in a container of their own."""
+"""Images: found by content, pulled, made from this host, or built in a container of their own.
+
+A long file, because the recipe of a build is one: what is mounted, run, committed and labelled must fit together.
+"""
 
 import hashlib
 import re
