@@ -28,6 +28,8 @@ def actions(row: Asset, build: Build | None) -> None:
         f"atelier environment build {named} --stream",
         f"atelier environment cancel {named}",
     )
+    link = context.link("lineage", kind="environment", id=row.id)
+    st.html(parts.button("Lineage", link, glyph="account_tree"), width="content")
     if build is not None and build.status in environments.WAITING:
         blocked = "It is being canceled." if build.desired == "cancel" else ""
         if parts.act("Cancel build", "environments/build/action", glyph="cancel", blocked=blocked):

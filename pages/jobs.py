@@ -77,6 +77,9 @@ def listing(query: JobQuery) -> None:
 
 def bulk(names: list[str], some_active: bool, all_archived: bool) -> None:
     parts.section(f"{len(names)} selected")
+    if len(names) == 2:
+        earlier, later = reversed(names) if address.text("sort", "-created_at") == "-created_at" else names
+        st.html(parts.button("Compare", context.link("compare", before=earlier, after=later), glyph="compare_arrows"))
     if parts.act(
         "Cancel",
         "jobs/cancel/action",

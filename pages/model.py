@@ -22,6 +22,9 @@ TABS = {
 def actions(row: Asset) -> None:
     which = f"--name {row.name} --version {row.version}"
     parts.cli(f"atelier model show {which}", f"atelier model download {which} -p .", f"atelier model approve {which}")
+    st.html(
+        parts.button("Lineage", context.link("lineage", kind="model", id=row.id), glyph="account_tree"), width="content"
+    )
     approved = "approval" in row.facts
     if not approved and parts.act("Approve", "models/approve/action", glyph="verified"):
         modelforms.approve(row)

@@ -25,17 +25,20 @@ def show(
     noun: str,
     nothing: Callable[[], None],
     types: Sequence[str] = (),
+    mine: str = "",
 ) -> None:
     """The tool bar and one page of the latest versions; `nothing` draws what a workspace without any shows.
 
+    With `mine`, as the person calls them, a switch leaves out what others made.
+
     Rows must have the asset's name as their id. Columns sort by the words of `assets.ORDERS`.
     """
-    query = _asked(noun, types)
+    query = _asked(noun, types, mine)
     with context.scope() as s:
         page, total = assets.listed(s, kind, query), assets.counted(s, kind, query)
         rows = [row(s, asset) for asset in page.rows]
     if not rows:
-        if query.search or query.type or query.include_archived:
+        if query.search or query.type or query.created_by or query.include_archived:
             parts.empty("filter_alt_off", f"No {noun} match", "Try another word, or take a filter away.")
         else:
             nothing()
@@ -43,15 +46,17 @@ def show(
     _table(kind, columns, rows, page, query, total, noun)
 
 
-def _asked(noun: str, types: Sequence[str]) -> AssetQuery:
+def _asked(noun: str, types: Sequence[str], mine: str) -> AssetQuery:
     with st.container(horizontal=True, vertical_alignment="center", key="toolbar"):
         search = address.search(placeholder=f"Search {noun}")
         type_ = address.one_of("type", "Type", types) if types else ""
+        is_mine = address.switch("mine", mine) if mine else False
         archived = address.switch("archived", "Include archived")
     order = address.text("sort", "-created_at")
     return AssetQuery(
         search=search,
         type=type_,
+        created_by=context.principal().name if is_mine else "",
         include_archived=archived,
         order_by=order if order.removeprefix("-") in assets.ORDERS else "-created_at",
         limit=SIZE,

@@ -23,6 +23,9 @@ def show(job: Job) -> None:
     st.html(
         parts.button("Edit and submit", context.link("new_job", **{"from": job.name}), glyph="edit_note", reason=reason)
     )
+    st.html(
+        parts.button("Lineage", context.link("lineage", kind="job", id=job.id), glyph="account_tree"), width="content"
+    )
     if not over:
         waiting = "It has been asked to stop." if job.desired == "cancel" else ""
         if parts.act("Cancel", "jobs/cancel/action", glyph="stop_circle", blocked=waiting):

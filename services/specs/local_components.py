@@ -151,7 +151,7 @@ class _Reader:
         conda, build = written.get("conda_file"), written.get("build")
         if isinstance(conda, str):
             path = self._existing(conda, (*at, "conda_file"))
-            written["conda_file"] = load(path.read_bytes(), file=str(path)).value
+            written["conda_file"] = load(path.read_bytes(), file=self._named(path)).value
         is_sent = isinstance(build, dict) and str(build.get("path", "")).startswith(CODE)
         if isinstance(build, dict) and isinstance(build.get("path"), str) and not is_sent:
             context = self._existing(build["path"], (*at, "build", "path"))
@@ -173,7 +173,12 @@ class _Reader:
         return reader.read()
 
     def _beside(self, path: Path) -> "_Reader":
-        return _Reader(load_file(path), path.parent, self.within, self.around)
+        read = load_file(path) if self.within is None else load(path.read_bytes(), file=self._named(path))
+        return _Reader(read, path.parent, self.within, self.around)
+
+    def _named(self, path: Path) -> str:
+        """As its sender knows it."""
+        return str(path) if self.within is None else path.relative_to(self.within).as_posix()
 
     def _yaml(self, text: str, at: Place) -> Path | None:
         """The file that a text names, when it is a path to one and no reference."""

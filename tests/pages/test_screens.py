@@ -12,6 +12,9 @@ NAMED = {
     "job": {"job": "quick_lemon_000002"},
     "experiment": {"experiment": "digits"},
     "environment": {"name": "train"},
+    "component": {"name": "train"},
+    "lineage": {"kind": "job", "id": "quick_lemon_000002"},
+    "compare": {"before": "quick_lemon_000002", "after": "brave_otter_000003"},
 }
 WITHOUT = [name for name in nav.SCREENS if name not in NAMED]
 
@@ -23,7 +26,9 @@ def test_every_screen_opens_empty(opened: Opened, screen: str) -> None:
     assert "This page could not be shown" not in said(test)
 
 
-@pytest.mark.parametrize("screen", ["jobs", "experiments", "environments", "models"])
+@pytest.mark.parametrize(
+    "screen", ["jobs", "experiments", "components", "environments", "models", "lineage", "compare"]
+)
 def test_an_empty_list_says_what_to_do_and_how_on_the_command_line(opened: Opened, screen: str) -> None:
     words = said(opened(screen))
     assert "at-empty" in words
