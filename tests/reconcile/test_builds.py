@@ -251,8 +251,12 @@ class TestMakingRoom:
         asked(ready)
         sized(ready, 1)
         ready.engine.built.clear()
-        ready.worker.builds.measure()
-        assert build_of(ready).status == "Discarded"
+
+        def noticed() -> bool:
+            ready.worker.builds.measure()
+            return build_of(ready).status == "Discarded"
+
+        eventually(noticed, "it is gone")
 
     def test_another_workspace_that_uses_the_image_keeps_it(self, ready: Site) -> None:
         made(ready)
