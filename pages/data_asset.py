@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import streamlit as st
 
 from app import context
-from app.ui import address, confirm, data_tabs, forms, nav, parts
+from app.ui import address, confirm, data_tabs, forms, parts
 from app.ui.text import tag
 from services import assets, data
 from services.core.errors import AtelierError
@@ -27,9 +27,8 @@ WRITE = "datasets/versions/write"
 def actions(row: Asset) -> None:
     named = f"--name {row.name} --version {row.version}"
     parts.cli(f"atelier data show {named}", f"atelier data download {named}", f"atelier data preview {named}")
-    if "lineage" in nav.SCREENS:
-        link = context.link("lineage", kind="data", id=row.id)
-        st.html(parts.button("Lineage", link, glyph="account_tree"), width="content")
+    link = context.link("lineage", kind="data", id=row.id)
+    st.html(parts.button("Lineage", link, glyph="account_tree"), width="content")
     if parts.act("Edit", WRITE, glyph="edit"):
         edit(row)
     restoring = row.archived_at is not None
