@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import context
 from app.ui import address, parts
-from app.ui.text import Markup, number, plain, tag
+from app.ui.text import Markup, join, number, plain, tag
 from services import jobs, lineage, metrics
 from services.lineage import Change
 from services.store.rows import Job
@@ -45,6 +45,14 @@ def outcome(one: dict[str, float | None], other: dict[str, float | None], heads:
         st.html(parts.panel("Metrics", rows(heads, lines), "last values"))
 
 
+def about(one: Job, other: Job) -> list[Sequence[str | Markup]]:
+    return [
+        (tag("b", "Status"), parts.chip(one.status), parts.chip(other.status)),
+        (tag("b", "Submitted"), *(join((parts.ago(job.created_at), " by ", job.created_by)) for job in (one, other))),
+        (tag("b", "Duration"), *(parts.duration(job.started_at, job.finished_at) for job in (one, other))),
+    ]
+
+
 def head(job: Job) -> Markup:
     return tag("a", plain(job.display_name or job.name, 80), href=context.link("job", job=job.name))
 
@@ -68,6 +76,7 @@ else:
     with parts.header("Compare jobs", crumbs=[("Jobs", context.link("jobs"))], below="What differs between the two"):
         parts.cli(f"atelier lineage compare --name {before} --other {after}")
         st.html(parts.button("Swap", address.changed(before=after, after=before), glyph="swap_horiz"))
+    st.html(parts.panel("Jobs", rows(heads, about(one, other))))
     if not found.sections:
         parts.banner("green", "Nothing differs: command, inputs, code, environment and git are the same.")
     for title, each in found.sections.items():

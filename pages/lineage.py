@@ -21,13 +21,14 @@ def bar(direction: str, levels: int) -> None:
         fewer = "" if levels > 1 else "One level is the least."
         further = "" if levels < MOST else f"{MOST} levels are the most."
         less, more = address.changed(levels=levels - 1), address.changed(levels=levels + 1)
-        st.html(parts.buttons(*ways))
+        st.html(parts.buttons(*ways), width="content")
         st.html(
             parts.buttons(
                 parts.button("Fewer", less, glyph="remove", reason=fewer),
                 tag("span", f"{levels} {'level' if levels == 1 else 'levels'}", cls="at-muted"),
                 parts.button("More", more, glyph="add", reason=further),
-            )
+            ),
+            width="content",
         )
 
 
@@ -36,12 +37,12 @@ def listing(found: Graph) -> None:
     lines = [
         (
             str(node.level) if node.level <= 0 else f"+{node.level}",
-            lineage_graph.SPOKEN.get(node.kind, "URI"),
+            tag("span", lineage_graph.SPOKEN.get(node.kind, "URI"), cls="at-nowrap"),
             tag("a", plain(node.label, 120), href=lineage_graph.href(node)),
             node.version[:12],
             parts.chip(node.status) if node.status else "",
             tag("span", proof(node), cls="at-mono at-muted"),
-            parts.ago(node.created_at),
+            tag("span", parts.ago(node.created_at), cls="at-nowrap"),
         )
         for node in sorted(found.nodes, key=lambda node: (node.level, node.kind, node.label))
     ]

@@ -168,6 +168,7 @@ def around(
         _walk(scope, found, levels, frozenset(opened), onward=False)
     if direction in {"both", "down"}:
         _walk(scope, found, levels, frozenset(opened), onward=True)
+    _crossed(scope, found)
     return Graph(found.root, _nodes(scope, found), list(found.links), found.is_whole)
 
 
@@ -237,6 +238,17 @@ def _walk(scope: Scope, found: _Found, levels: int, opened: frozenset[End], *, o
             found.links[link] = None
             found.hidden[here, onward] -= 1
         frontier = following
+
+
+def _crossed(scope: Scope, found: _Found) -> None:
+    """What something later read of what is earlier: both are there, so the link between them is too.
+
+    But for environments: nearly all that stands later may share one, and such a line tells nothing.
+    """
+    later = [end for end, level in found.levels.items() if level > 0]
+    for link, _ in _neighbours(scope, later, NEXT_OF_OPENED, onward=False):
+        if link.source in found.levels and link.source[0] != AssetKind.environment:
+            found.links[link] = None
 
 
 def _neighbours(scope: Scope, ends: Sequence[End], most: int, *, onward: bool) -> list[tuple[Link, int]]:

@@ -152,6 +152,17 @@ def test_a_graph_that_is_too_large_says_so(lite: Stage, monkeypatch: pytest.Monk
         assert not graph.is_whole
 
 
+def test_what_came_later_is_linked_to_what_it_read_earlier(lite: Stage):
+    with lite.scope() as scope:
+        data, trained, model = chain(scope, 3)
+        judge = job(scope, "judge")
+        read(scope, model, judge, "model")
+        read(scope, data, judge, "table")
+        graph = lineage.around(scope, "model", model.id)
+        assert lineage.Link(end(data), end(judge), "table") in graph.links
+        assert lineage.Link(end(data), end(trained), "out") in graph.links
+
+
 def test_a_circle_ends(lite: Stage):
     with lite.scope() as scope:
         one = job(scope, "one")

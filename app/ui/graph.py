@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from app.ui.text import plain
 ASSETS = Path(__file__).parent / "assets"
 WIDTH, HEIGHT = 216, 84
 BETWEEN, BELOW, EDGE = 72, 18, 24
-PASSES = 4
+LANE = 12
+PASSES = 6
 
 _graph = st.components.v2.component(
     "atelier_graph",
@@ -67,9 +69,12 @@ class Place:
 
 @dataclass(frozen=True)
 class Layout:
+    """`ways` are the places that each line goes by, in the columns between its ends; it never lies under a box."""
+
     width: int
     height: int
     places: Mapping[str, Place]
+    ways: Sequence[Sequence[Place]] = ()
 
 
 def show(key: str, boxes: Sequence[Box], lines: Sequence[Line], *, label: str) -> None:
@@ -82,7 +87,15 @@ def show(key: str, boxes: Sequence[Box], lines: Sequence[Line], *, label: str) -
         "box": [WIDTH, HEIGHT],
         "root": boxes[0].id,
         "boxes": [_told(box, drawn.places[box.id]) for box in boxes],
-        "lines": [{"source": line.source, "target": line.target, "role": plain(line.role, 80)} for line in lines],
+        "lines": [
+            {
+                "source": line.source,
+                "target": line.target,
+                "role": plain(line.role, 80),
+                "by": [[place.x, place.y] for place in way],
+            }
+            for line, way in zip(lines, drawn.ways, strict=True)
+        ],
     }
     _graph(key=key, data=data)
 
@@ -90,19 +103,42 @@ def show(key: str, boxes: Sequence[Box], lines: Sequence[Line], *, label: str) -
 def layout(boxes: Sequence[Box], lines: Sequence[Line]) -> Layout:
     """Columns by the longest way from the middle, so that no line goes back; in a column, near to what it touches."""
     columns = _columns(boxes, lines)
-    first = min(columns.values())
     by_column: dict[int, list[str]] = {}
-    for box in boxes:
-        by_column.setdefault(columns[box.id] - first, []).append(box.id)
-    _sorted(by_column, columns, lines)
-    tallest = max(len(ids) for ids in by_column.values())
-    height = tallest * (HEIGHT + BELOW) - BELOW + 2 * EDGE
+    for key, column in columns.items():
+        by_column.setdefault(column, []).append(key)
+    ways = [_lanes(place, line, columns, by_column) for place, line in enumerate(lines)]
+    lanes = {lane: column for way in ways for lane, column in way}
+    steps = [
+        Line(one, other)
+        for line, way in zip(lines, ways, strict=True)
+        for one, other in pairwise([line.source, *(lane for lane, _ in way), line.target])
+    ]
+    _sorted(by_column, {**columns, **lanes}, steps)
+    tall = {column: sum(_tall(key, lanes) + BELOW for key in keys) - BELOW for column, keys in by_column.items()}
+    height = max(tall.values()) + 2 * EDGE
     places = {}
-    for column, ids in by_column.items():
-        top = (height - (len(ids) * (HEIGHT + BELOW) - BELOW)) // 2
-        for place, key in enumerate(ids):
-            places[key] = Place(EDGE + column * (WIDTH + BETWEEN), top + place * (HEIGHT + BELOW))
-    return Layout(2 * EDGE + len(by_column) * (WIDTH + BETWEEN) - BETWEEN, height, places)
+    for column, keys in by_column.items():
+        top = (height - tall[column]) // 2
+        for key in keys:
+            places[key] = Place(EDGE + column * (WIDTH + BETWEEN), top)
+            top += _tall(key, lanes) + BELOW
+    by = [[Place(places[lane].x, places[lane].y + LANE // 2) for lane, _ in way] for way in ways]
+    width = 2 * EDGE + len(by_column) * (WIDTH + BETWEEN) - BETWEEN
+    return Layout(width, height, {box.id: places[box.id] for box in boxes}, by)
+
+
+def _tall(key: str, lanes: Mapping[str, int]) -> int:
+    return LANE if key in lanes else HEIGHT
+
+
+def _lanes(
+    place: int, line: Line, columns: Mapping[str, int], by_column: Mapping[int, list[str]]
+) -> list[tuple[str, int]]:
+    """A line over more than one column gets a lane of its own in each column between, as if it were a low box."""
+    made = [(f"\0{place}:{column}", column) for column in range(columns[line.source] + 1, columns[line.target])]
+    for lane, column in made:
+        by_column[column].append(lane)
+    return made
 
 
 def _columns(boxes: Sequence[Box], lines: Sequence[Line]) -> dict[str, int]:

@@ -63,6 +63,17 @@ def test_no_two_boxes_share_a_place_and_all_are_inside():
     assert all(0 <= place.y <= drawn.height - graph.HEIGHT for place in drawn.places.values())
 
 
+def test_no_line_lies_under_a_box():
+    boxes = [box("root"), box("a", -1), box("b", -1), box("c", -1), box("x", 1)]
+    lines = [Line("a", "b"), Line("b", "c"), Line("c", "root"), Line("root", "x"), Line("a", "root"), Line("a", "x")]
+    drawn = graph.layout(boxes, lines)
+    assert [len(way) for way in drawn.ways] == [0, 0, 0, 0, 2, 3]
+    for way in drawn.ways:
+        for lane in way:
+            column = [place for place in drawn.places.values() if place.x == lane.x]
+            assert all(not place.y - 4 < lane.y < place.y + graph.HEIGHT + 4 for place in column)
+
+
 def test_a_circle_and_a_box_alone_are_drawn():
     circle = graph.layout([box("root"), box("a", 1)], [Line("root", "a"), Line("a", "root")])
     assert circle.places["root"] != circle.places["a"]

@@ -41,11 +41,17 @@ const more = (box, side, [width, height]) => {
   return make("a", {class: "more", href: found.href, title: `${found.count} more`, "aria-label": `Show ${found.count} more ${side} of ${box.label}`,
     style: {left: px(x), top: px(box.y + height / 2)}}, `+${found.count}`)
 }
-const curve = (from, to, [width, height]) => {
-  const x1 = from.x + width, y1 = from.y + height / 2, x2 = to.x - 6, y2 = to.y + height / 2
-  const bend = Math.max(32, Math.abs(x2 - x1) / 2)
-  return {path: `M${x1},${y1} C${x1 + bend},${y1} ${x2 - bend},${y2} ${x2},${y2}`, head: `M${x2},${y2 - 4} L${x2 + 6},${y2} L${x2},${y2 + 4} Z`,
-    x: x2 - 4, y: y2 - 6}
+const curve = (from, to, by, [width, height]) => {
+  const end = {x: to.x - 6, y: to.y + height / 2}
+  let at = {x: from.x + width, y: from.y + height / 2}, path = `M${at.x},${at.y}`
+  const on = (x, y) => {
+    const bend = Math.max(28, Math.abs(x - at.x) / 2)
+    path += ` C${at.x + bend},${at.y} ${x - bend},${y} ${x},${y}`
+    at = {x, y}
+  }
+  for (const [x, y] of by) { on(x, y); path += ` L${x + width},${y}`; at = {x: x + width, y} }
+  on(end.x, end.y)
+  return {path, head: `M${end.x},${end.y - 4} L${end.x + 6},${end.y} L${end.x},${end.y + 4} Z`, x: end.x - 4, y: end.y - 6}
 }
 const reach = (start, next) => {
   const found = new Set([start]), todo = [start]
@@ -60,7 +66,7 @@ export default function ({data, parentElement}) {
   const ahead = new Map(), back = new Map(), shapes = []
   for (const line of data.lines) {
     add(ahead, line.source, line.target); add(back, line.target, line.source)
-    const at = curve(places.get(line.source), places.get(line.target), data.box)
+    const at = curve(places.get(line.source), places.get(line.target), line.by, data.box)
     const parts = [drawn("path", {class: "edge", d: at.path}), drawn("path", {class: "head", d: at.head})]
     if (line.role && line.role !== places.get(line.source).kind) {
       const short = line.role.length > 10 ? `${line.role.slice(0, 9)}…` : line.role
@@ -95,7 +101,9 @@ export default function ({data, parentElement}) {
   }
   frame.onpointerup = frame.onpointerleave = () => { grip = null; frame.classList.remove("held") }
   wrap.replaceChildren(frame)
+  const zoom = Math.min(1, Math.max(0.82, frame.clientWidth / data.width))
+  stage.style.zoom = zoom
   const middle = places.get(data.root)
-  frame.scrollLeft = middle.x + data.box[0] / 2 - frame.clientWidth / 2
-  frame.scrollTop = middle.y + data.box[1] / 2 - frame.clientHeight / 2
+  frame.scrollLeft = (middle.x + data.box[0] / 2) * zoom - frame.clientWidth / 2
+  frame.scrollTop = (middle.y + data.box[1] / 2) * zoom - frame.clientHeight / 2
 }

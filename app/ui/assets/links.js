@@ -23,7 +23,14 @@ export default function () {
   const process = () => fetch("/healthz").then(answer => answer.headers.get("x-process")).catch(() => null)
   let born = null, away = false
   process().then(found => { born = found })
+  // Dialogs and menus lie beside the app: without this they would be light in the dark.
+  const scheme = () => {
+    const app = document.querySelector(".stApp")
+    if (app) document.documentElement.style.colorScheme = getComputedStyle(app).colorScheme
+  }
+  scheme()
   setInterval(() => {
+    scheme()
     const isThere = document.querySelector("[data-testid=stApp]")?.dataset.testConnectionState === "CONNECTED"
     if (isThere && away) process().then(found => { if (born && found && found !== born) location.reload() })
     away = !isThere
