@@ -197,6 +197,30 @@ def test_p15_an_environment_of_an_image_and_a_conda_file(outside: Outside, tmp_p
     assert log.startswith("Hello Python World\nI tell a new joke each time you run me. Today's joke:\n")
 
 
+def test_p20_a_component_with_optional_inputs(outside: Outside, census: Path, tmp_path: Path) -> None:
+    made = outside.studio.ok("component", "create", "--file", str(census / "assets" / "component" / "train.yml"))
+    assert (made["name"], made["version"]) == ("train_data_component_cli", "1")
+    (tmp_path / "table").mkdir()
+    (tmp_path / "table" / "rows.csv").write_text("a,b\n1,2\n")
+    outside.studio.ok("data", "create", "--name", "p20", "--type", "uri_folder", "--path", str(tmp_path / "table"))
+    use = ("component", "use", "--name", made["name"], "--set", "inputs.training_data=azureml:p20@latest")
+    plain, full = outside.studio.ok(*use), outside.studio.ok(*use, "inputs.max_epocs=7")
+    assert "--max_epocs" not in plain["command"]
+    followed = outside.studio.said("job", "stream", "--name", plain["name"])
+    assert followed.code == 0, followed.out + followed.err
+    for line in ("Max epochs: None", "Learning rate: 0.01", "Learning rate: time-based", "['rows.csv']"):
+        assert line in followed.out
+    outputs = outside.got / "p20"
+    outside.studio.said("job", "download", "-n", plain["name"], "--output-name", "model_output", "-p", str(outputs))
+    (model,) = outputs.rglob("model.txt")
+    assert model.read_text().startswith("This is a dummy model")
+    refused = outside.studio.said("job", "stream", "--name", full["name"])
+    assert "unrecognized arguments: --max_epocs 7" in refused.out, "its script spells the argument otherwise"
+    graph = outside.studio.ok("lineage", "show", "--name", plain["name"])
+    labels = {(node["kind"], node["label"]) for node in graph["nodes"]}
+    assert {("data", "p20"), ("component", made["name"])} <= labels
+
+
 def test_p21_a_data_asset_of_a_local_folder(outside: Outside, census: Path) -> None:
     folder = census / "assets" / "data"
     made = outside.studio.ok("data", "create", "--file", str(folder / "local-folder.yml"))
