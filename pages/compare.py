@@ -7,8 +7,8 @@ import streamlit as st
 from app import context
 from app.ui import address, parts
 from app.ui.text import Markup, join, number, plain, tag
-from services import jobs, lineage, metrics
-from services.lineage import Change
+from services import comparisons, jobs, metrics
+from services.comparisons import Change
 from services.store.rows import Job
 
 MOST = 300
@@ -70,7 +70,7 @@ if not before or not after:
     )
 else:
     with context.scope() as scope:
-        found = lineage.compare(scope, before, after)
+        found = comparisons.compare(scope, before, after)
     (one, one_metrics), (other, other_metrics) = side(before), side(after)
     heads = ("", head(one), head(other))
     with parts.header("Compare jobs", crumbs=[("Jobs", context.link("jobs"))], below="What differs between the two"):

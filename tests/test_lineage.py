@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlmodel import select
 
-from services import assets, environments, jobs, lineage
+from services import assets, comparisons, environments, jobs, lineage
 from services.assets import Content
 from services.core.errors import Invalid, NotFound
 from services.core.states import AssetKind
@@ -265,7 +265,7 @@ def test_what_changed_between_two_jobs(stage: Stage):
             scope.session.flush()
             row.build_id, row.resolved = build.id, {**row.resolved, "digest": f"sha256:{place}"}
             row.git = {"branch": "main", "commit": f"c{place}"}
-        found = lineage.compare(scope, "run1", "run2").sections
+        found = comparisons.compare(scope, "run1", "run2").sections
         changes = {title: {each.name: (each.before, each.after) for each in found[title]} for title in found}
         assert changes["parameters"] == {"rate": ("0.1", "0.2")}
         assert changes["inputs"] == {"data": ("iris:1", "iris:2")}
@@ -286,6 +286,6 @@ def test_a_job_and_its_twin_differ_in_nothing(lite: Stage):
     with lite.scope() as scope:
         job(scope, "one", inputs={"x": 1})
         job(scope, "two", inputs={"x": 1})
-        assert lineage.compare(scope, "one", "two").sections == {}
+        assert comparisons.compare(scope, "one", "two").sections == {}
         with pytest.raises(NotFound):
-            lineage.compare(scope, "one", "nobody")
+            comparisons.compare(scope, "one", "nobody")

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from app.api.caller import Asking
-from services import lineage
+from services import comparisons, lineage
 from services.lineage import LEVELS
 
 router = APIRouter(prefix="/workspaces/{ws}/lineage", tags=["lineage"])
@@ -15,7 +15,7 @@ router = APIRouter(prefix="/workspaces/{ws}/lineage", tags=["lineage"])
 def compare(asking: Asking, ws: str, name: str, other: str) -> Any:
     """What changed between two jobs: command, parameters, inputs, code, environment, packages, git."""
     with asking.scope(ws) as scope:
-        return lineage.compare(scope, name, other).as_json()
+        return comparisons.compare(scope, name, other).as_json()
 
 
 @router.get("/{kind}/{id:path}")
