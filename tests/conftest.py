@@ -9,12 +9,13 @@ import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
 import pytest
+from docker.errors import APIError
 from filelock import FileLock
 
 from services import workspaces
@@ -182,7 +183,8 @@ def forget_install(engine: DockerEngine) -> None:
     client, mine = engine.client, {"label": f"atelier.install={engine.install}"}
     client.timeout = 300  # large images go slowly on a busy disk
     for found in client.containers(all=True, filters=mine):
-        client.remove_container(found["Id"], force=True, v=True)
+        with suppress(APIError):  # somebody removes it already
+            client.remove_container(found["Id"], force=True, v=True)
     for volume in client.volumes(filters=mine)["Volumes"] or ():
         client.remove_volume(volume["Name"], force=True)
     for network in client.networks(filters=mine):

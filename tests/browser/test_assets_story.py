@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import httpx
@@ -26,7 +27,7 @@ code: src
 environment: {image: python:3.11}
 display_name: Trained by hand
 inputs:
-  raw: {path: azureml:story-flowers@latest}
+  raw: {path: azureml:story-petals@latest}
 outputs:
   model: {type: mlflow_model, name: story-model}
 """
@@ -40,26 +41,30 @@ def job(house: House, tmp_path_factory: pytest.TempPathFactory) -> str:
     (folder / "src").mkdir()
     (folder / "src" / "train.py").write_text(TRAIN)
     (folder / "job.yml").write_text(JOB)
-    words = ["data", "create", "-n", "story-flowers", "--path", str(folder / "flowers"), "--type", "uri_folder"]
+    words = ["data", "create", "-n", "story-petals", "--path", str(folder / "flowers"), "--type", "uri_folder"]
     house.cli(*words)
     made = json.loads(house.cli("job", "create", "-f", str(folder / "job.yml"), "-o", "json"))
     house.cli("job", "stream", "-n", made["name"])
+    until = time.monotonic() + 60
+    while not json.loads(house.cli("model", "show", "-n", "story-model", "-o", "json"))["facts"]["mlflow"]["version"]:
+        assert time.monotonic() < until, "MLflow's registry was not told"
+        time.sleep(0.5)
     return str(made["name"])
 
 
 def test_the_lineage_leads_from_the_data_to_the_model_and_back(page: Page, house: House, job: str) -> None:
-    visit(page, "/data_asset?ws=lab&name=story-flowers")
+    visit(page, "/data_asset?ws=lab&name=story-petals")
     main = page.locator("[data-testid=stMain]")
     main.get_by_role("link", name="Lineage").click()
-    title(page, "story-flowers")
+    title(page, "story-petals")
     main.get_by_role("link", name="story-model").first.click()
     title(page, "story-model")
     main.get_by_role("link", name="Lineage").click()
     settled(page)
     main.get_by_role("link", name="Trained by hand").or_(main.get_by_role("link", name=job)).first.click()
     title(page, "Trained by hand")
-    page.get_by_role("link", name="story-flowers:1").click()
-    title(page, "story-flowers")
+    page.get_by_role("link", name="story-petals:1").click()
+    title(page, "story-petals")
     settled(page)
 
 

@@ -46,8 +46,9 @@ def test_what_cannot_be_built_is_explained_and_put_right(page: Page) -> None:
     assert "six==1.16.0" in Path(given.value.path()).read_text().splitlines()
 
     page.get_by_role("button", name="Archive").click()
+    expect(page.get_by_role("button", name="Restore")).to_be_visible()
     visit(page, "/environments?ws=lab&tab=disk")
-    expect(page.get_by_text("nothing needs it")).to_be_visible(timeout=LONG)
+    expect(page.get_by_text("nothing needs it").first).to_be_visible(timeout=LONG)
     page.get_by_role("button", name="Reclaim").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Name").fill("reclaim")

@@ -84,7 +84,7 @@ class Road:
             spec = CommandJob.model_validate(written)
             attempts = self.worker.jobs.attempts
             with self.stage.studio.scope(SYSTEM) as scope:
-                inputs, outputs, _ = attempts._data(scope.session, self.job, spec)
+                inputs, outputs, _ = attempts._data(scope.session, self.job, spec, again=True)
             self.job.resolved = {"command": launch.command(spec, inputs, outputs)}
             wish = launch.container(
                 self.stage.studio,

@@ -59,7 +59,7 @@ def test_a_purged_workspace_leaves_nothing_anywhere(site: Site) -> None:
 
     client = engine.client  # type: ignore[attr-defined]
     mine = {"label": f"atelier.install={stage.studio.install}"}
-    assert client.containers(all=True, filters=mine) == []
+    eventually(lambda: client.containers(all=True, filters=mine) == [], "no container is left", seconds=60)
     assert client.networks(filters=mine) == []
     assert (client.volumes(filters=mine)["Volumes"] or []) == []
     assert client.images(name=f"atelier/env-{stage.studio.install}") == []
