@@ -47,6 +47,11 @@ class Chosen:
         """Somebody reads standard output with a program."""
         return bool(self.output or self.query)
 
+    @property
+    def is_for_people(self) -> bool:
+        """Lines are wanted, and not the whole document."""
+        return self.format in {"table", "tsv"} and not self.query
+
     def forget(self) -> None:
         for each in fields(self):
             setattr(self, each.name, each.default)

@@ -92,7 +92,7 @@ def preview(
     client = Client()
     at = _settled(client, name, version, label)
     found = client.ask("GET", f"{at}/preview", params={"path": path, "rows": rows})
-    if not _for_people() or found["kind"] not in {"table", "text"}:
+    if not common.chosen.is_for_people or found["kind"] not in {"table", "text"}:
         printing.show(found)
     elif found["kind"] == "text":
         print(found["text"])
@@ -106,7 +106,7 @@ def profile(name: Name, version: Version = "", label: assets.Label = "", anew: A
     """Shows every column's numbers; they are computed once."""
     client = Client()
     found = _made(client, f"{_settled(client, name, version, label)}/profile", {"anew": anew}, "profile")
-    if not _for_people():
+    if not common.chosen.is_for_people:
         printing.show(found)
         return
     whole = f"{found['rows']} rows" + (f" of {found['total_rows']}, a sample" if found["sampled"] else "")
@@ -127,12 +127,7 @@ def diff(
         raise Invalid("Compared with which version?", where="--with")
     client = Client()
     found = _made(client, f"{_settled(client, name, version, label)}/diff", {"with": with_, "anew": anew}, "diff")
-    printing.show(_lines(found) if _for_people() else found, ("what", "name", "old", "new"))
-
-
-def _for_people() -> bool:
-    """Whether lines are wanted, and not the whole document."""
-    return common.chosen.format in {"table", "tsv"} and not common.chosen.query
+    printing.show(_lines(found) if common.chosen.is_for_people else found, ("what", "name", "old", "new"))
 
 
 def _settled(client: Client, name: str, version: str, label: str) -> str:

@@ -94,6 +94,17 @@ def metrics(name: Name) -> None:
 
 
 @app.command()
+def compare(
+    before: Annotated[str, typer.Argument(help="Name of a job.", autocompletion=completion.jobs)],
+    after: Annotated[str, typer.Argument(help="Name of the job that it is compared with.")],
+) -> None:
+    """Shows what changed between two jobs: parameters, inputs, code, environment, packages, git."""
+    from app.cli import lineage
+
+    lineage.compared(before, after)
+
+
+@app.command()
 def cancel(name: Name) -> None:
     """Stops a job: TERM, then KILL."""
     printing.show(Client().ask("POST", _path(name, "/cancel")))

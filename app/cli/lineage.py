@@ -28,7 +28,7 @@ def show(
     key = name if kind == "uri" else named(name, kind)
     at = in_workspace(f"/lineage/{kind}/{part(f'{key}:{version}' if version else key)}")
     graph = Client().ask("GET", at, params={"direction": direction, "levels": levels})
-    if common.chosen.is_document:
+    if not common.chosen.is_for_people:
         printing.show(graph)
         return
     printing.show([_line(node) for node in sorted(graph["nodes"], key=lambda node: node["level"])], COLUMNS)
@@ -42,14 +42,20 @@ def compare(
     other: Annotated[str, typer.Option("--other", help="Name of the job that it is compared with.")],
 ) -> None:
     """Shows what changed between two jobs: parameters, inputs, code, environment, packages, git."""
+    compared(name, other)
+
+
+def compared(name: str, other: str) -> None:
+    """Prints what differs between two jobs; `atelier job compare` does too."""
     at = in_workspace(f"/lineage/jobs/{part(named(name, 'job'))}/compare/{part(named(other, 'job'))}")
     found = Client().ask("GET", at)
-    if common.chosen.is_document:
+    if not common.chosen.is_for_people:
         printing.show(found)
         return
     lines = [{"what": title, **change} for title, changes in found["changes"].items() for change in changes]
     if not lines:
         printing.note("Nothing differs.")
+        return
     printing.show(lines, ("what", "name", "before", "after"))
 
 

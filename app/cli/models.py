@@ -106,7 +106,7 @@ def compare(
 
     client = Client()
     found = client.all(in_workspace(f"/models/{part(name)}/compare"), params={"versions": versions})
-    if common.chosen.is_document:
+    if not common.chosen.is_for_people:
         printing.show(found)
         return
     lines = [

@@ -117,7 +117,7 @@ def _inputs(given: Mapping[str, Any]) -> Markup:
     lines = [
         (
             tag("b", name),
-            str(each.get("type", "")),
+            tag("span", plain(each.get("type", ""), 60), cls="at-nowrap"),
             "yes" if not each.get("optional") and each.get("default") is None else "no",
             tag("span", plain(each["default"], 200), cls="at-mono") if each.get("default") is not None else "",
             _limits(each),
@@ -125,7 +125,9 @@ def _inputs(given: Mapping[str, Any]) -> Markup:
         )
         for name, each in given.items()
     ]
-    return parts.rows(("Name", "Type", "Required", "Default", "Values", "Description"), lines)
+    heads = ("Name", "Type", "Required", "Default", "Values", "Description")
+    used = [place for place in range(len(heads)) if place < 3 or any(line[place] for line in lines)]
+    return parts.rows([heads[place] for place in used], [[line[place] for place in used] for line in lines])
 
 
 def _limits(each: Mapping[str, Any]) -> str:
