@@ -1,13 +1,15 @@
 """One component: its versions, interface, code and environment, the jobs that used it, and a job made of it."""
 
+from functools import partial
+
 import streamlit as st
 
 from app import context
-from app.ui import address, component_forms, component_tabs, parts
+from app.ui import address, assetpage, changes, component_forms, component_tabs, parts, tabs
 from app.ui.text import tag
-from services import components
-from services.core.errors import NotFound
+from services import assets, components
 from services.store.rows import Asset
+from services.studio import Scope
 
 TABS = {
     "details": ("Details", component_tabs.details),
@@ -25,77 +27,31 @@ def actions(row: Asset) -> None:
         f"atelier component download {which} -p .",
         *([f"atelier component use {which} --set inputs.NAME=VALUE"] if row.type == "command" else []),
     )
-    st.html(
-        parts.button("Lineage", context.link("lineage", kind="component", id=row.id), glyph="account_tree"),
-        width="content",
-    )
+    assetpage.lineage(row)
     with st.popover("More", icon=":material/more_horiz:"):
         if parts.act("Edit details", "components/write", glyph="edit"):
-            component_forms.details(row)
-        if parts.act("Restore" if row.archived_at else "Archive", "components/write", glyph="archive"):
-            component_forms.archive(row)
-        if parts.act("Delete", "components/delete", glyph="delete"):
-            component_forms.delete(row)
+            edit(row)
+        assetpage.archive(row)
+        assetpage.delete(row, "components", "This version is forgotten; its code stays.")
     if row.type == "command" and parts.act("Use in a job", "jobs/write", glyph="play_arrow", primary=True):
         component_forms.use(row)
 
 
-def chosen(versions: list[Asset]) -> Asset:
-    """The version in the address, else the latest that is not archived."""
-    wanted = address.text("version")
-    latest = next((each for each in versions if each.archived_at is None), versions[0])
-    if not wanted:
-        return latest
-    found = next((each for each in versions if each.version == wanted), None)
-    if found is None:
-        raise NotFound(f"Component '{latest.name}' has no version '{wanted[:80]}'.")
-    return found
+def edit(row: Asset) -> None:
+    def change(scope: Scope, description: str, tags: dict[str, str]) -> None:
+        assets.change(scope, assets.get_by_id(scope, row.id), description=description, tags=tags)
 
-
-def choice(row: Asset, versions: list[Asset]) -> None:
-    """The drop-down of versions; which one is open is in the address."""
-    key, latest = "_component_version", next((each.version for each in versions if each.archived_at is None), "")
-    st.session_state[key] = row.version
-
-    def changed() -> None:
-        address.put(version=st.session_state[key], file=None)
-
-    st.selectbox(
-        "Version",
-        [each.version for each in versions],
-        key=key,
-        format_func=lambda each: f"Version {each}{' (latest)' if each == latest else ''}",
-        label_visibility="collapsed",
-        on_change=changed,
-        width=190,
-    )
-
-
-def tabs(row: Asset, versions: list[Asset]) -> None:
-    """Only the open one is run; which one is open is in the address."""
-    wanted = TABS.get(address.text("tab"), TABS["details"])[0]
-    st.session_state["_component_tab"] = wanted
-
-    def opened() -> None:
-        key = next(key for key, (label, _) in TABS.items() if label == st.session_state["_component_tab"])
-        address.put(tab="" if key == "details" else key, file=None)
-
-    made = st.tabs([label for label, _ in TABS.values()], key="_component_tab", on_change=opened)
-    for tab, (label, show) in zip(made, TABS.values(), strict=True):
-        if label == wanted:
-            with tab:
-                show(row, versions)
+    changes.details("component", row.description, row.tags, change)
 
 
 with context.scope() as scope:
     versions = components.versions(scope, address.text("name"))
-row = chosen(versions)
+row = assetpage.chosen(versions)
 crumbs = [("Components", context.link("components"))]
 with parts.header(row.name, crumbs=crumbs, after=tag("span", row.type, cls="at-tag"), below=row.description or None):
-    choice(row, versions)
+    assetpage.version_box(row, versions, marked=assetpage.latest(versions))
     actions(row)
-if row.archived_at:
-    parts.banner("gray", "This version is archived: lists leave it out unless they include archived ones.")
+assetpage.archived(row)
 if row.type != "command":
     parts.banner("gray", f"A {row.type} component runs as a step of a pipeline.")
-tabs(row, versions)
+tabs.show("component", {word: (label, partial(draw, row, versions)) for word, (label, draw) in TABS.items()})

@@ -1,9 +1,11 @@
 """One datastore: what it is and can do, what lies in it, what uses it."""
 
+from functools import partial
+
 import streamlit as st
 
 from app import context, probing
-from app.ui import address, confirm, datastoreforms, datastoreview, parts
+from app.ui import address, confirm, datastoreforms, datastoreview, parts, tabs
 from services import datastores
 from services.core.errors import AtelierError
 from services.store.rows import Datastore
@@ -78,22 +80,6 @@ def gone() -> None:
     context.want("datastores", ws=context.workspace_name())
 
 
-def tabs(row: Datastore) -> None:
-    """Only the open one is run; which one is open is in the address."""
-    wanted = TABS.get(address.text("tab"), TABS["overview"])[0]
-    st.session_state["_datastore_tab"] = wanted
-
-    def chosen() -> None:
-        key = next(key for key, (label, _) in TABS.items() if label == st.session_state["_datastore_tab"])
-        address.put(tab="" if key == "overview" else key, file=None)
-
-    made = st.tabs([label for label, _ in TABS.values()], key="_datastore_tab", on_change=chosen)
-    for tab, (label, show) in zip(made, TABS.values(), strict=True):
-        if label == wanted:
-            with tab:
-                show(row)
-
-
 with context.scope() as scope:
     row = datastores.get(scope, address.text("name"))
 chip = parts.chip("Ready", "Default") if row.is_default else None
@@ -101,4 +87,4 @@ with parts.header(
     row.name, crumbs=[("Datastores", context.link("datastores"))], after=chip, below=row.description or None
 ):
     actions(row)
-tabs(row)
+tabs.show("datastore", {word: (label, partial(draw, row)) for word, (label, draw) in TABS.items()})

@@ -1,11 +1,15 @@
 """One job: where its time went, what went in and came out, its log, charts, files and code."""
 
+from collections.abc import Callable
+from functools import partial
+
 import streamlit as st
 
 from app import context
-from app.ui import address, job_actions, job_files, job_metrics, job_overview, job_source, parts
+from app.ui import address, job_actions, job_files, job_metrics, job_overview, job_source, parts, tabs
 from services import jobs
 from services.core.states import TERMINAL
+from services.store.rows import Job
 
 TABS = {
     "overview": ("Overview", job_overview.show),
@@ -26,24 +30,11 @@ def watch(name: str, seen: str) -> None:
         st.rerun()
 
 
-def tabs(name: str) -> None:
-    """Only the open one is run; which one is open is in the address."""
-    labels = [label for label, _ in TABS.values()]
-    wanted = TABS.get(address.text("tab"), TABS["overview"])[0]
-    st.session_state["_job_tab"] = wanted
-
-    def chosen() -> None:
-        label = st.session_state["_job_tab"]
-        key = next(key for key, (each, _) in TABS.items() if each == label)
-        address.put(tab="" if key == "overview" else key, file=None)
-
-    made = st.tabs(labels, key="_job_tab", on_change=chosen)
-    for tab, (label, show) in zip(made, TABS.values(), strict=True):
-        if label == wanted:
-            with tab:
-                with context.scope() as s:
-                    job = jobs.get(s, name)
-                show(job)
+def opened(draw: Callable[[Job], object], name: str) -> None:
+    """With the job as it is by now."""
+    with context.scope() as s:
+        job = jobs.get(s, name)
+    draw(job)
 
 
 name = address.text("job")
@@ -64,4 +55,4 @@ if job.message and job.status in {"Failed", "Canceled", "NotResponding"}:
     job_overview.failure(job)
 if job.status not in TERMINAL or job.collected_at is None:
     watch(name, f"{job.status}:{job.reason}:{job.collected_at}")
-tabs(name)
+tabs.show("job", {word: (label, partial(opened, draw, name)) for word, (label, draw) in TABS.items()})

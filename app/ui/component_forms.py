@@ -7,10 +7,10 @@ from typing import Any
 import streamlit as st
 
 from app import context
-from app.ui import confirm, forms, parts, upload
+from app.ui import parts, upload
 from app.ui.text import plain, tag
 from services import assets, components, uploads
-from services.assets import AssetQuery, Use
+from services.assets import AssetQuery
 from services.core.errors import AtelierError, Invalid
 from services.core.states import AssetKind
 from services.engines import files
@@ -214,62 +214,3 @@ def _known(kind: str) -> list[str]:
     with context.scope() as s:
         rows = assets.listed(s, of, AssetQuery(type=kind, order_by="-created_at", limit=CHOICES)).rows
     return [f"azureml:{row.name}@latest" for row in rows]
-
-
-@st.dialog("Edit details")
-def details(row: Asset) -> None:
-    with st.form("component_details", border=False):
-        description = st.text_area("Description", row.description, height=110)
-        tags = st.text_input("Tags", plain(forms.spelled(row.tags)), help="name=value, name=value")
-        sent = st.form_submit_button("Save", type="primary")
-    if not sent:
-        return
-    try:
-        with context.scope(write=True) as s:
-            found = assets.get_by_id(s, row.id)
-            assets.change(s, found, description=description, tags=forms.pairs(tags))
-    except AtelierError as error:
-        context.show(error)
-        return
-    context.done("Saved.")
-    st.rerun()
-
-
-def archive(row: Asset) -> None:
-    restoring = row.archived_at is not None
-    try:
-        with context.scope(write=True) as s:
-            assets.archive(s, AssetKind.component, row.name, row.version, restore=restoring)
-    except AtelierError as error:
-        context.done(error.message, icon=":material/error:")
-    else:
-        context.done(f"'{assets.named(row)}' was {'restored' if restoring else 'archived'}.")
-    st.rerun()
-
-
-def delete(row: Asset) -> None:
-    """Says what would break before it asks."""
-    with context.scope() as s:
-        using = assets.uses(s, row)
-    if using:
-        _used(using)
-        return
-
-    def remove() -> None:
-        with context.scope(write=True) as s:
-            assets.remove(s, assets.get_by_id(s, row.id))
-
-    confirm.confirm("This version is forgotten; its code stays.", assets.named(row), "Delete", remove, then=_gone)
-
-
-@st.dialog("It is used")
-def _used(using: Sequence[Use]) -> None:
-    st.html(tag("p", "This version cannot be deleted. What would break:", cls="at-muted"))
-    lines = [(use.kind.capitalize(), plain(use.name, 200), plain(use.role, 80)) for use in using[:50]]
-    st.html(parts.rows(("What", "Name", "As"), lines))
-    st.html(tag("p", "Archive it instead: it is hidden then, and what uses it still works.", cls="at-muted"))
-
-
-def _gone() -> None:
-    context.done("The version was deleted.")
-    context.want("components", ws=context.workspace_name())

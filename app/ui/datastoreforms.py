@@ -6,9 +6,9 @@ from typing import Any
 import streamlit as st
 
 from app import context, probing
+from app.ui import changes
 from app.ui import datastorewords as words
-from app.ui import forms
-from app.ui.text import plain, tag
+from app.ui.text import tag
 from services import datastores
 from services.core.errors import AtelierError
 from services.specs.datastores import datastore
@@ -66,22 +66,13 @@ def authenticate(row: Datastore) -> None:
     st.rerun()
 
 
-@st.dialog("Edit details")
 def details(row: Datastore) -> None:
-    with st.form("datastore_details", border=False):
-        description = st.text_area("Description", row.description, height=100)
-        tags = st.text_input("Tags", plain(forms.spelled(row.tags)), help="name=value, name=value")
-        sent = st.form_submit_button("Save", type="primary")
-    if not sent:
-        return
-    try:
-        with context.scope(write=True) as s:
-            datastores.change(s, row.name, description=description, tags=forms.pairs(tags))
-    except AtelierError as error:
-        context.show(error)
-        return
-    context.done("Saved.")
-    st.rerun()
+    changes.details(
+        "datastore",
+        row.description,
+        row.tags,
+        lambda s, description, tags: datastores.change(s, row.name, description=description, tags=tags),
+    )
 
 
 def _credentials(type_: str, key: str) -> dict[str, Any]:

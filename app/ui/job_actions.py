@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app import context
-from app.ui import confirm, forms, parts
+from app.ui import changes, confirm, forms, parts
 from app.ui.text import plain
 from services import jobs
 from services.core.errors import AtelierError
@@ -75,13 +75,10 @@ def details(job: Job) -> None:
         description = st.text_area("Description", job.description, height=100)
         tags = st.text_input("Tags", plain(forms.spelled(job.tags)), help="name=value, name=value")
         sent = st.form_submit_button("Save", type="primary")
-    if not sent:
-        return
-    try:
-        with context.scope(write=True) as s:
-            jobs.update_details(s, job.name, display_name=display, description=description, tags=forms.pairs(tags))
-    except AtelierError as error:
-        context.show(error)
-        return
-    context.done("Saved.")
-    st.rerun()
+    if sent:
+        changes.changed(
+            "Saved.",
+            lambda s: jobs.update_details(
+                s, job.name, display_name=display, description=description, tags=forms.pairs(tags)
+            ),
+        )

@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from app import context
-from app.ui import address, confirm, forms, parts, upload
+from app.ui import address, changes, forms, upload
 from app.ui.text import plain, size, tag
 from services import artifacts, assets, datastores, jobs, models
 from services.core.errors import AtelierError
@@ -84,9 +84,11 @@ def details(row: Asset) -> None:
             "Stage", known, index=known.index(row.stage), format_func=lambda each: plain(each or "None", 80)
         )
         sent = st.form_submit_button("Save", type="primary")
-    if sent and _done(lambda s: assets.change(s, _same(s, row), description=description, tags=forms.pairs(tags),
-                                              stage=stage), "Saved."):  # fmt: skip
-        st.rerun()
+    if sent:
+        changes.changed(
+            "Saved.",
+            lambda s: assets.change(s, _same(s, row), description=description, tags=forms.pairs(tags), stage=stage),
+        )
 
 
 @st.dialog("Labels")
@@ -105,8 +107,7 @@ def labels(row: Asset, standing: Sequence[str]) -> None:
         if added.strip():
             assets.set_label(scope, _same(scope, row), added.strip())
 
-    if _done(change, "Saved."):
-        st.rerun()
+    changes.changed("Saved.", change)
 
 
 @st.dialog("Approve")
@@ -115,52 +116,12 @@ def approve(row: Asset) -> None:
     with st.form("model_approval", border=False):
         note = st.text_area("Note", height=110, placeholder="What was checked, and how.", key="approval_note")
         sent = st.form_submit_button("Approve", type="primary", key="approval_do")
-    if sent and _done(lambda s: models.approve(s, _same(s, row), note), "Approved."):
-        st.rerun()
+    if sent:
+        changes.changed("Approved.", lambda s: models.approve(s, _same(s, row), note))
 
 
 def withdraw(row: Asset) -> None:
-    _done(lambda s: models.approve(s, _same(s, row), "", withdraw=True), "The approval was withdrawn.")
-    st.rerun()
-
-
-def archive(row: Asset) -> None:
-    restoring = row.archived_at is not None
-    past = "restored" if restoring else "archived"
-    _done(
-        lambda s: assets.archive(s, AssetKind.model, row.name, row.version, restore=restoring),
-        f"'{assets.named(row)}' was {past}.",
-    )
-    st.rerun()
-
-
-def delete(row: Asset) -> None:
-    """Says what would break before it asks."""
-    with context.scope() as s:
-        using = assets.uses(s, row)
-    if using:
-        _used(using)
-        return
-
-    def remove() -> None:
-        with context.scope(write=True) as s:
-            assets.remove(s, _same(s, row))
-
-    sentence = "This version is forgotten here and in MLflow's registry; its files stay where they are."
-    confirm.confirm(sentence, assets.named(row), "Delete", remove, then=gone)
-
-
-@st.dialog("It is used")
-def _used(using: Sequence[assets.Use]) -> None:
-    st.html(tag("p", "This version cannot be deleted. What would break:", cls="at-muted"))
-    lines = [(use.kind.capitalize(), plain(use.name, 200), plain(use.role, 80)) for use in using[:50]]
-    st.html(parts.rows(("What", "Name", "As"), lines))
-    st.html(tag("p", "Archive it instead: it is hidden then, and what uses it still works.", cls="at-muted"))
-
-
-def gone() -> None:
-    context.done("The version was deleted.")
-    context.want("models", ws=context.workspace_name())
+    changes.changed("The approval was withdrawn.", lambda s: models.approve(s, _same(s, row), "", withdraw=True))
 
 
 def _origin() -> str:
@@ -268,14 +229,3 @@ def found(facts: dict[str, Any]) -> list[tuple[str, str | None]]:
 
 def _same(scope: Scope, row: Asset) -> Asset:
     return models.get(scope, row.name, row.version)
-
-
-def _done(do: Any, message: str) -> bool:
-    try:
-        with context.scope(write=True) as s:
-            do(s)
-    except AtelierError as error:
-        context.show(error)
-        return False
-    context.done(message)
-    return True
