@@ -1,5 +1,6 @@
 """What all kinds of assets have in common on the command line; each noun adds how one is created."""
 
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
 import typer
@@ -8,6 +9,9 @@ from app.cli import completion, printing
 from app.cli.client import Client, in_workspace, named, part
 from services.core.errors import Invalid
 
+Version = Annotated[str, typer.Option("--version", "-v", help="Its version; the latest when left out.")]
+NewVersion = Annotated[str, typer.Option("--version", "-v", help="Its version; the next number when left out.")]
+Target = Annotated[Path, typer.Option("--download-path", "-p", help="Where to.")]
 Label = Annotated[str, typer.Option("--label", "-l", help="A label instead of a version, such as latest.")]
 Named = Annotated[str, typer.Option("--label", "-l", help="The label, such as champion.")]
 Archived = Annotated[bool, typer.Option("--include-archived", help="Archived ones too.")]
@@ -101,3 +105,26 @@ def path_of(folder: str, name: str, version: str = "", label: str = "", *, noun:
         if label and label != "latest"
         else f"{here}/versions/{part(version or 'latest')}"
     )
+
+
+def settled(client: Client, folder: str, name: str, version: str, label: str, *, noun: str) -> str:
+    """Where REST has the version; the latest is looked up once, so that it stays the same one."""
+    at = path_of(folder, name, version, label, noun=noun)
+    if label or not version:
+        at = path_of(folder, name, client.ask("GET", at)["version"], noun=noun)
+    return at
+
+
+def downloaded(client: Client, at: str, target: Path) -> int:
+    """Saves the files that REST lists at `at` below `target`; how many. Raises Invalid for a path that leads out."""
+    rows = client.all(at)
+    for row in rows:
+        parts = PurePosixPath(row["path"]).parts
+        if not parts or ".." in parts or parts[0] == "/":
+            raise Invalid(f"The studio named a path outside of the folder: {row['path']!r}.")
+        client.save(f"{at}/{'/'.join(part(piece) for piece in parts)}", target.joinpath(*parts))
+    return len(rows)
+
+
+def files(count: int) -> str:
+    return f"{count} {'file' if count == 1 else 'files'}"

@@ -1,13 +1,12 @@
 """atelier component …"""
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from app.cli import assets, completion, printing
-from app.cli.client import Client, in_workspace, part
-from services.core.errors import Invalid
+from app.cli.client import Client, in_workspace
 
 if TYPE_CHECKING:
     from services.specs.local_components import LocalComponent
@@ -18,7 +17,6 @@ COLUMNS = ("name", "version", "type", "display_name", "description", "creation_c
 Name = Annotated[
     str, typer.Option("--name", "-n", help="Name of the component.", autocompletion=completion.of("components"))
 ]
-Version = Annotated[str, typer.Option("--version", "-v", help="Its version; the latest when left out.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="field.field=value; may be repeated.")]
 
 
@@ -26,7 +24,7 @@ Settings = Annotated[list[str] | None, typer.Option("--set", help="field.field=v
 def create(
     file: Annotated[str, typer.Option("--file", "-f", help="The component's YAML file; - reads standard input.")],
     name: Name = "",
-    version: Annotated[str, typer.Option("--version", "-v", help="Its version; the next number when left out.")] = "",
+    version: assets.NewVersion = "",
     set_: Settings = None,
 ) -> None:
     """Creates a version; its code, what it includes and the components that its steps name are sent along."""
@@ -45,7 +43,7 @@ assets.shared(app, NOUN, "components", COLUMNS)
 @app.command()
 def use(
     name: Name,
-    version: Version = "",
+    version: assets.Version = "",
     label: assets.Label = "",
     set_: Annotated[
         list[str] | None,
@@ -61,27 +59,24 @@ def use(
     more = {"display_name": display_name, "experiment_name": experiment_name}
     body = {**value, "job": {key: each for key, each in more.items() if each}}
     client = Client()
-    printing.show(client.ask("POST", f"{_settled(client, name, version, label)}/jobs", json=body))
+    printing.show(
+        client.ask("POST", f"{assets.settled(client, 'components', name, version, label, noun=NOUN)}/jobs", json=body)
+    )
 
 
 @app.command()
 def download(
     name: Name,
-    version: Version = "",
+    version: assets.Version = "",
     label: assets.Label = "",
-    download_path: Annotated[Path, typer.Option("--download-path", "-p", help="Where to.")] = Path(),
+    download_path: assets.Target = Path(),
 ) -> None:
     """Downloads it to DIR/NAME: the file `component.yml`, and its code beside that; `create -f` makes it elsewhere."""
     from services.specs import source
 
     client = Client()
-    at, target = _settled(client, name, version, label), download_path / name
-    shown, rows = client.ask("GET", at), client.all(f"{at}/code")
-    for row in rows:
-        parts = PurePosixPath(row["path"]).parts
-        if not parts or ".." in parts or parts[0] == "/":
-            raise Invalid(f"The studio named a path outside of the folder: {row['path']!r}.")
-        client.save(f"{at}/code/{'/'.join(part(piece) for piece in parts)}", target.joinpath("code", *parts))
+    at, target = assets.settled(client, "components", name, version, label, noun=NOUN), download_path / name
+    shown, count = client.ask("GET", at), assets.downloaded(client, f"{at}/code", target / "code")
     told = {"id", "creation_context", "archived", "version"}
     written = {key: value for key, value in shown.items() if key not in told and value not in ({}, [], "", None)}
     for place in (written, written.get("task"), written.get("trial")):
@@ -89,7 +84,7 @@ def download(
             place["code"] = "./code"
     target.mkdir(parents=True, exist_ok=True)
     (target / "component.yml").write_text(source.dump(written), encoding="utf-8")
-    printing.note(f"{target.resolve() / 'component.yml'} and {len(rows)} {'file' if len(rows) == 1 else 'files'}")
+    printing.note(f"{target.resolve() / 'component.yml'} and {assets.files(count)}")
 
 
 def _made(client: Client, local: "LocalComponent", *, is_anonymous: bool = False) -> dict[str, Any]:
@@ -104,11 +99,3 @@ def _made(client: Client, local: "LocalComponent", *, is_anonymous: bool = False
     body = {"spec": local.written, "is_anonymous": is_anonymous}
     made: dict[str, Any] = client.ask("POST", in_workspace("/components"), json=body)
     return made
-
-
-def _settled(client: Client, name: str, version: str, label: str) -> str:
-    """Where REST has the version; the latest is looked up once, so that it stays the same one."""
-    at = assets.path_of("components", name, version, label, noun=NOUN)
-    if label or not version:
-        at = assets.path_of("components", name, client.ask("GET", at)["version"], noun=NOUN)
-    return at

@@ -1,13 +1,13 @@
 """atelier data …"""
 
 import time
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from app.cli import assets, common, completion, printing
-from app.cli.client import Client, in_workspace, part
+from app.cli.client import Client, in_workspace
 from services.core.errors import EngineError, Invalid
 
 app = typer.Typer(help="Data assets: named versions of files, folders and tables.", no_args_is_help=True)
@@ -18,7 +18,6 @@ NOUN = "data asset"
 Name = Annotated[
     str, typer.Option("--name", "-n", help="Name of the data asset.", autocompletion=completion.of("data"))
 ]
-Version = Annotated[str, typer.Option("--version", "-v", help="Its version; the latest when left out.")]
 Anew = Annotated[bool, typer.Option("--anew", help="Make it again, whatever is kept.")]
 
 
@@ -26,7 +25,7 @@ Anew = Annotated[bool, typer.Option("--anew", help="Make it again, whatever is k
 def create(
     file: Annotated[str, typer.Option("--file", "-f", help="The data asset's YAML file; - reads standard input.")] = "",
     name: Name = "",
-    version: Annotated[str, typer.Option("--version", "-v", help="Its version; the next number when left out.")] = "",
+    version: assets.NewVersion = "",
     type: Annotated[str, typer.Option("--type", "-t", help="uri_file, uri_folder or mltable.")] = "",
     path: Annotated[str, typer.Option("--path", "-p", help="A local file or folder, which is sent, or a URI.")] = "",
     description: Annotated[str, typer.Option("--description", "-d", help="What it is.")] = "",
@@ -36,14 +35,14 @@ def create(
 ) -> None:
     """Creates a version; local files are sent, a URI is kept as it is and never checked."""
     from app.cli import reading, upload
-    from services.specs import overrides, source
+    from services.specs import local, overrides, source
     from services.specs.data import DataAsset
     from services.specs.problems import checked
 
     if not file and not path:
         raise Invalid("A data asset needs a --file, or a --name and a --path.")
     written, base = reading.source(file) if file else (source.load("{}"), Path.cwd())
-    if path and _is_local(path):
+    if path and not local.is_uri(path):
         path = str(Path(path).absolute())
     given = {"name": name, "version": version, "type": type, "path": path, "description": description}
     value = overrides.apply(dict(written.value), set_ or []) | {key: each for key, each in given.items() if each}
@@ -52,9 +51,10 @@ def create(
         raise Invalid("A data asset needs a name.", where=written.where(("name",)) if file else "--name")
     client = Client()
     body: dict[str, Any] = {"spec": spec.model_dump(mode="json", by_alias=True, exclude_none=True)}
-    if _is_local(spec.path):
+    if not local.is_uri(spec.path):
         where = written.where(("path",)) if file and not path else "--path"
-        body["upload"] = upload.send(client, _existing(base, spec.path, spec.type, where), "data", what=spec.name).id
+        here = _of_type(local.existing(spec.path, base, where), spec.path, spec.type, where)
+        body["upload"] = upload.send(client, here, "data", what=spec.name).id
     printing.show(client.ask("POST", in_workspace("/data"), json=body))
 
 
@@ -64,33 +64,28 @@ assets.shared(app, NOUN, "data", COLUMNS)
 @app.command()
 def download(
     name: Name,
-    version: Version = "",
+    version: assets.Version = "",
     label: assets.Label = "",
-    download_path: Annotated[Path, typer.Option("--download-path", "-p", help="Where to.")] = Path(),
+    download_path: assets.Target = Path(),
 ) -> None:
     """Downloads its files to DIR/NAME."""
     client = Client()
-    at, target = _settled(client, name, version, label), download_path / name
-    rows = client.all(f"{at}/files")
-    for row in rows:
-        parts = PurePosixPath(row["path"]).parts
-        if not parts or ".." in parts or parts[0] == "/":
-            raise Invalid(f"The studio named a path outside of the folder: {row['path']!r}.")
-        client.save(f"{at}/files/{'/'.join(part(piece) for piece in parts)}", target.joinpath(*parts))
-    printing.note(f"{len(rows)} {'file' if len(rows) == 1 else 'files'} in {target.resolve()}")
+    at, target = assets.settled(client, "data", name, version, label, noun=NOUN), download_path / name
+    count = assets.downloaded(client, f"{at}/files", target)
+    printing.note(f"{assets.files(count)} in {target.resolve()}")
 
 
 @app.command()
 def preview(
     name: Name,
-    version: Version = "",
+    version: assets.Version = "",
     label: assets.Label = "",
     path: Annotated[str, typer.Option("--path", "-p", help="A file of it; else the one that says most.")] = "",
     rows: Annotated[int, typer.Option("--rows", min=1, max=1000, help="At most so many rows.")] = 10,
 ) -> None:
     """Shows the first rows or lines of one of its files."""
     client = Client()
-    at = _settled(client, name, version, label)
+    at = assets.settled(client, "data", name, version, label, noun=NOUN)
     found = client.ask("GET", f"{at}/preview", params={"path": path, "rows": rows})
     if not common.chosen.is_for_people or found["kind"] not in {"table", "text"}:
         printing.show(found)
@@ -102,10 +97,12 @@ def preview(
 
 
 @app.command()
-def profile(name: Name, version: Version = "", label: assets.Label = "", anew: Anew = False) -> None:
+def profile(name: Name, version: assets.Version = "", label: assets.Label = "", anew: Anew = False) -> None:
     """Shows every column's numbers; they are computed once."""
     client = Client()
-    found = _made(client, f"{_settled(client, name, version, label)}/profile", {"anew": anew}, "profile")
+    found = _made(
+        client, f"{assets.settled(client, 'data', name, version, label, noun=NOUN)}/profile", {"anew": anew}, "profile"
+    )
     if not common.chosen.is_for_people:
         printing.show(found)
         return
@@ -117,7 +114,7 @@ def profile(name: Name, version: Version = "", label: assets.Label = "", anew: A
 @app.command()
 def diff(
     name: Name,
-    version: Version = "",
+    version: assets.Version = "",
     label: assets.Label = "",
     with_: Annotated[str, typer.Option("--with", help="The version to compare with: the old one.")] = "",
     anew: Anew = False,
@@ -126,16 +123,13 @@ def diff(
     if not with_:
         raise Invalid("Compared with which version?", where="--with")
     client = Client()
-    found = _made(client, f"{_settled(client, name, version, label)}/diff", {"with": with_, "anew": anew}, "diff")
+    found = _made(
+        client,
+        f"{assets.settled(client, 'data', name, version, label, noun=NOUN)}/diff",
+        {"with": with_, "anew": anew},
+        "diff",
+    )
     printing.show(_lines(found) if common.chosen.is_for_people else found, ("what", "name", "old", "new"))
-
-
-def _settled(client: Client, name: str, version: str, label: str) -> str:
-    """Where REST has the version; the latest is looked up once, so that it stays the same one."""
-    at = assets.path_of("data", name, version, label, noun=NOUN)
-    if label or not version:
-        at = assets.path_of("data", name, client.ask("GET", at)["version"], noun=NOUN)
-    return at
 
 
 def _made(client: Client, path: str, asked: dict[str, Any], word: str) -> dict[str, Any]:
@@ -166,19 +160,8 @@ def _lines(found: dict[str, Any]) -> list[dict[str, Any]]:
     return [dict(zip(("what", "name", "old", "new"), line, strict=True)) for line in lines]
 
 
-def _is_local(path: str) -> bool:
-    return path.startswith("file:") or not (
-        "://" in path or path.startswith(("azureml:", "runs:/", "mlflow-artifacts:"))
-    )
-
-
-def _existing(base: Path, text: str, type: str, where: str) -> Path:
-    """Raises Invalid for what is not there, or is not of the type."""
-    path = (base / Path(text.removeprefix("file://").removeprefix("file:")).expanduser()).resolve()
-    if not path.exists():
-        raise Invalid(f"'{text[:200]}' was not found ({path}).", where=where)
-    if path in {Path("/"), Path.home().resolve()}:
-        raise Invalid(f"'{text[:200]}' is {path}, which is surely not meant to be sent whole.", where=where)
+def _of_type(path: Path, text: str, type: str, where: str) -> Path:
+    """Raises Invalid for what is not of the type."""
     if path.is_dir() is (type == "uri_file"):
         what = "a folder" if path.is_dir() else "a file"
         other = "uri_folder" if path.is_dir() else "uri_file"

@@ -1,6 +1,6 @@
 """atelier model …"""
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,14 +13,13 @@ app = typer.Typer(help="Models: named versions of what training left behind.", n
 COLUMNS = ("name", "version", "type", "stage", "job_name", "description", "creation_context.created_at")
 NOUN = "model"
 Name = Annotated[str, typer.Option("--name", "-n", help="Name of the model.", autocompletion=completion.of("models"))]
-Version = Annotated[str, typer.Option("--version", "-v", help="Its version; the latest when left out.")]
 
 
 @app.command()
 def create(
     file: Annotated[str, typer.Option("--file", "-f", help="The model's YAML file; - reads standard input.")] = "",
     name: Name = "",
-    version: Annotated[str, typer.Option("--version", "-v", help="Its version; the next number when left out.")] = "",
+    version: assets.NewVersion = "",
     type: Annotated[str, typer.Option("--type", "-t", help="custom_model, mlflow_model or triton_model.")] = "",
     path: Annotated[
         str,
@@ -35,14 +34,14 @@ def create(
 ) -> None:
     """Creates a version; local files are sent, and the type is told from them when it is left out."""
     from app.cli import reading, upload
-    from services.specs import overrides, source
+    from services.specs import local, overrides, source
     from services.specs.models import Model
     from services.specs.problems import checked
 
     if not file and not path:
         raise Invalid("A model needs a --file, or a --name and a --path.")
     written, base = reading.source(file) if file else (source.load("{}"), Path.cwd())
-    if path and _is_local(path):
+    if path and not local.is_uri(path):
         path = str(Path(path.removeprefix("file:")).expanduser().absolute())
     given = {"name": name, "version": version, "type": type, "path": path, "description": description, "stage": stage}
     value = dict(written.value)
@@ -52,11 +51,10 @@ def create(
         raise Invalid("A model needs a name.", where=written.where(("name",)) if file else "--name")
     client = Client()
     body = spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True)
-    if _is_local(spec.path):
-        local = _existing(base, spec.path, written.where(("path",)) if file and not path else "--path")
-        inside = local.name if local.is_dir() else ""
-        sent = upload.send(client, local, "data", what=spec.name, inside=inside)
-        body["path"] = f"azureml://uploads/{sent.id}/{local.name}"
+    if not local.is_uri(spec.path):
+        here = local.existing(spec.path, base, written.where(("path",)) if file and not path else "--path")
+        sent = upload.send(client, here, "data", what=spec.name, inside=here.name if here.is_dir() else "")
+        body["path"] = f"azureml://uploads/{sent.id}/{here.name}"
     printing.show(client.ask("POST", in_workspace("/models"), json={"spec": body}))
 
 
@@ -66,26 +64,21 @@ assets.shared(app, NOUN, "models", COLUMNS)
 @app.command()
 def download(
     name: Name,
-    version: Version = "",
+    version: assets.Version = "",
     label: assets.Label = "",
-    download_path: Annotated[Path, typer.Option("--download-path", "-p", help="Where to.")] = Path(),
+    download_path: assets.Target = Path(),
 ) -> None:
     """Downloads its files to DIR/NAME."""
     client = Client()
-    at, target = _settled(client, name, version, label), download_path / name
-    rows = client.all(f"{at}/files")
-    for row in rows:
-        parts = PurePosixPath(row["path"]).parts
-        if not parts or ".." in parts or parts[0] == "/":
-            raise Invalid(f"The studio named a path outside of the folder: {row['path']!r}.")
-        client.save(f"{at}/files/{'/'.join(part(piece) for piece in parts)}", target.joinpath(*parts))
-    printing.note(f"{len(rows)} {'file' if len(rows) == 1 else 'files'} in {target.resolve()}")
+    at, target = assets.settled(client, "models", name, version, label, noun=NOUN), download_path / name
+    count = assets.downloaded(client, f"{at}/files", target)
+    printing.note(f"{assets.files(count)} in {target.resolve()}")
 
 
 @app.command()
 def approve(
     name: Name,
-    version: Version = "",
+    version: assets.Version = "",
     label: assets.Label = "",
     note: Annotated[str, typer.Option("--note", help="Why it may be used.")] = "",
     withdraw: Annotated[bool, typer.Option("--withdraw", help="Takes an earlier approval back.")] = False,
@@ -93,7 +86,9 @@ def approve(
     """Notes that a version may be used, by whom and why."""
     client = Client()
     body = {"note": note, "withdraw": withdraw}
-    printing.show(client.ask("POST", f"{_settled(client, name, version, label)}/approve", json=body))
+    printing.show(
+        client.ask("POST", f"{assets.settled(client, 'models', name, version, label, noun=NOUN)}/approve", json=body)
+    )
 
 
 @app.command()
@@ -115,26 +110,3 @@ def compare(
         for key in sorted({key for each in found for key in each[what]})
     ]
     printing.show(lines, ("what", "name", *(each["version"] for each in found)))
-
-
-def _settled(client: Client, name: str, version: str, label: str) -> str:
-    """Where REST has the version; the latest is looked up once, so that it stays the same one."""
-    at = assets.path_of("models", name, version, label, noun=NOUN)
-    if label or not version:
-        at = assets.path_of("models", name, client.ask("GET", at)["version"], noun=NOUN)
-    return at
-
-
-def _is_local(path: str) -> bool:
-    return path.startswith("file:") or not (
-        "://" in path or path.startswith(("azureml:", "runs:/", "mlflow-artifacts:"))
-    )
-
-
-def _existing(base: Path, text: str, where: str) -> Path:
-    path = (base / Path(text.removeprefix("file://").removeprefix("file:")).expanduser()).resolve()
-    if not path.exists():
-        raise Invalid(f"'{text[:200]}' was not found ({path}).", where=where)
-    if path in {Path("/"), Path.home().resolve()}:
-        raise Invalid(f"'{text[:200]}' is {path}, which is surely not meant to be sent whole.", where=where)
-    return path

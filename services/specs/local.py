@@ -37,13 +37,13 @@ def job(source: Source, base: Path, value: dict[str, Any] | None = None) -> Loca
     base = base.resolve()
     written, context = _environment_inlined(written, base, source)
     spec = checked(CommandJob, written, source)
-    code = _existing(spec.code, base, source, ("code",)) if spec.code and not _is_uri(spec.code) else None
-    if spec.code and _is_uri(spec.code):
+    code = existing(spec.code, base, source.where(("code",))) if spec.code and not is_uri(spec.code) else None
+    if spec.code and is_uri(spec.code):
         raise Invalid("Code must be a local folder or file.", where=source.where(("code",)))
     inputs = {
-        name: _existing(data.path, base, source, ("inputs", name, "path"))
+        name: existing(data.path, base, source.where(("inputs", name, "path")))
         for name, data in spec.data().items()
-        if not _is_uri(data.path)
+        if not is_uri(data.path)
     }
     return LocalJob(spec.model_copy(update={"code": None}), source.text, code, inputs, context)
 
@@ -85,11 +85,11 @@ def _definition_inlined(
     context = None
     conda = written.get("conda_file")
     if isinstance(conda, str):
-        path = _existing(conda, base, source, (*at, "conda_file"))
+        path = existing(conda, base, source.where((*at, "conda_file")))
         written["conda_file"] = load(path.read_bytes(), file=str(path)).value
     build = written.get("build")
     if isinstance(build, dict) and isinstance(build.get("path"), str):
-        context = _existing(build["path"], base, source, (*at, "build", "path"))
+        context = existing(build["path"], base, source.where((*at, "build", "path")))
         dockerfile = context / str(build.get("dockerfile_path", "Dockerfile"))
         if not dockerfile.is_file():
             raise Invalid(f"The build context has no '{dockerfile.name}'.", where=source.where((*at, "build")))
@@ -105,15 +105,19 @@ def _yaml_path(text: str, base: Path) -> Path | None:
     return base / text
 
 
-def _existing(text: str, base: Path, source: Source, at: tuple[str, ...]) -> Path:
+def existing(text: str, base: Path, where: str) -> Path:
+    """A path that a file in `base` names, with links followed. Raises Invalid when it is not there, or far too much."""
     path = base / Path(text.removeprefix("file://").removeprefix("file:")).expanduser()
     if not path.exists():
-        raise Invalid(f"'{text[:200]}' was not found ({path}).", where=source.where(at))
+        raise Invalid(f"'{text[:200]}' was not found ({path}).", where=where)
     path = path.resolve()
     if path in {Path("/"), Path.home().resolve()}:
-        raise Invalid(f"'{text[:200]}' is {path}, which is surely not meant to be sent whole.", where=source.where(at))
+        raise Invalid(f"'{text[:200]}' is {path}, which is surely not meant to be sent whole.", where=where)
     return path
 
 
-def _is_uri(text: str) -> bool:
-    return ("://" in text and not text.startswith("file:")) or text.startswith(("azureml:", "runs:/"))
+def is_uri(text: str) -> bool:
+    """Whether it names something that lies elsewhere, and no path of this machine."""
+    return ("://" in text and not text.startswith("file:")) or text.startswith(
+        ("azureml:", "runs:/", "mlflow-artifacts:")
+    )
