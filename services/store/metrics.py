@@ -10,6 +10,8 @@ from sqlalchemy import BigInteger, Column, Float, Index, delete, text, update
 from sqlmodel import Field, Session, SQLModel, col, select
 
 ENDED = ("FINISHED", "FAILED", "KILLED")
+# PostgreSQL indexes no row of more than 2,704 bytes, and a value may be longer: what asks for one names this too.
+BEGINNING = "substr(value, 1, 100)"
 
 
 class Run(SQLModel, table=True):
@@ -73,7 +75,10 @@ class Metric(SQLModel, table=True):
 class Param(SQLModel, table=True):
     """A parameter of a run; `num` is its value where that is a number."""
 
-    __table_args__ = (Index("ix_param_sorted", "key_id", "value", "run_id"),)
+    __table_args__ = (
+        Index("ix_param_listed", "key_id", text(BEGINNING), "run_id"),
+        Index("ix_param_number", "key_id", "num", "run_id"),
+    )
     run_id: str = Field(primary_key=True)
     key_id: int = Field(primary_key=True)
     value: str
@@ -81,11 +86,28 @@ class Param(SQLModel, table=True):
 
 
 class Tag(SQLModel, table=True):
-    """A tag of a run."""
+    """A tag of a run.
 
+    `wish` is set where somebody changed it here and MLflow does not know yet: `set`, or `remove` for one that is
+    to go; the worker tells MLflow, and nothing that MLflow says in between takes it back.
+    """
+
+    __table_args__ = (
+        Index("ix_tag_listed", "key", text(BEGINNING), "run_id"),
+        Index("ix_tag_wished", "wish", sqlite_where=text("wish <> ''"), postgresql_where=text("wish <> ''")),
+    )
     run_id: str = Field(primary_key=True)
     key: str = Field(primary_key=True)
     value: str
+    wish: str = ""
+
+
+class Direction(SQLModel, table=True):
+    """Whether more of a metric is better, said by a person; of others it is guessed from the name."""
+
+    workspace_id: str = Field(primary_key=True)
+    metric: str = Field(primary_key=True)
+    is_higher_better: bool
 
 
 class Point(NamedTuple):

@@ -267,6 +267,35 @@ class Experiment(SQLModel, table=True):
     archived_at: datetime | None = _at()
 
 
+class View(SQLModel, table=True):
+    """How somebody wants to see runs, by name; a shared one is everybody's to open and its owner's to change.
+
+    `experiment` is the name of one, or empty for the whole workspace; `body` a specs.views.ViewBody.
+    """
+
+    __table_args__ = (UniqueConstraint("workspace_id", "experiment", "owner_id", "name"),)
+    id: str = Field(default_factory=new_id, primary_key=True)
+    workspace_id: str
+    experiment: str = ""
+    owner_id: str
+    name: str
+    is_shared: bool = False
+    body: dict[str, Any] = _json()
+    created_at: datetime = _stamped()
+    created_by: str = ""
+    updated_at: datetime = _stamped()
+    revision: int = 1
+
+
+class Board(SQLModel, table=True):
+    """The sections and tiles of a dashboard, kept by content: a link that names one shows the same for ever."""
+
+    workspace_id: str = Field(primary_key=True)
+    id: str = Field(primary_key=True)
+    body: dict[str, Any] = _json()
+    created_at: datetime = _stamped()
+
+
 class Job(SQLModel, table=True):
     """A job and its current attempt, by the row contract: any crash is repaired from it and the engine.
 
