@@ -32,6 +32,7 @@ from services.reconcile.launch import JOB
 from services.reconcile.recording import Recorder
 from services.reconcile.registry import Registry
 from services.reconcile.removals import Removals
+from services.reconcile.run_marks import RunMarks
 from services.reconcile.sampling import SECONDS as SAMPLE_SECONDS
 from services.reconcile.sampling import Sampling
 from services.store.rows import Job
@@ -48,6 +49,7 @@ SILENT_SECONDS = 8.0
 REMOVAL_SECONDS = 2.0
 RECORD_SECONDS = 1.0
 REGISTRY_SECONDS = 0.5
+MARKS_SECONDS = 0.5
 CHECK_SECONDS = 5.0
 SETTLE_SECONDS = 8.0
 
@@ -130,6 +132,7 @@ class Worker:
         self.sampling = Sampling(studio, engine, self._side_pool)
         self.removals = Removals(studio, engine, self.tracking)
         self.registry = Registry(studio, self.tracking, self.token)
+        self.run_marks = RunMarks(studio, self.tracking)
 
     def tracking(self) -> Tracking | None:
         """The client of the tracking server, wherever it listens now."""
@@ -196,6 +199,8 @@ class Worker:
             self._aside("removals", self.removals.look)
         if _is_due(due, "registry", REGISTRY_SECONDS, at):
             self._aside("registry", self.registry.look)
+        if _is_due(due, "marks", MARKS_SECONDS, at):
+            self._aside("marks", self.run_marks.look)
 
     def _aside(self, name: str, look: Callable[[], None]) -> None:
         """Looks that ask the engine, one of a kind at a time: an engine that hangs must not hold up the turns."""

@@ -78,6 +78,14 @@ class FakeTracking:
         self._answering()
         self.runs.pop((workspace, run_id), None)
 
+    def tag_run(self, workspace: str, run_id: str, key: str, value: str | None) -> None:
+        self._answering()
+        if value is None and (workspace, run_id) not in self.runs:
+            return
+        facts = self.run(workspace, run_id)
+        tags = {name: text for name, text in {**facts.tags, key: value}.items() if text is not None}
+        self.runs[workspace, run_id] = replace(facts, tags=tags)
+
     def delete_workspace(self, workspace: str) -> None:
         self._answering()
         self.workspaces.pop(workspace, None)

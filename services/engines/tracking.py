@@ -112,6 +112,10 @@ class Tracking(Protocol):
         """No-op when it is gone."""
         ...
 
+    def tag_run(self, workspace: str, run_id: str, key: str, value: str | None) -> None:
+        """None takes the tag away; no-op when it is gone. Raises NotFound for setting one of a run that is gone."""
+        ...
+
     def delete_workspace(self, workspace: str) -> None:
         """With all it holds; no-op when it is gone."""
         ...
@@ -249,6 +253,14 @@ class HttpTracking:
             self._asked("POST", "/api/2.0/mlflow/runs/delete", workspace, json={"run_id": run_id})
         except NotFound:
             return
+
+    def tag_run(self, workspace: str, run_id: str, key: str, value: str | None) -> None:
+        which = {"run_id": run_id, "key": key}
+        if value is None:
+            with suppress(NotFound):
+                self._asked("POST", f"{MODELS}runs/delete-tag", workspace, json=which)
+        else:
+            self._asked("POST", f"{MODELS}runs/set-tag", workspace, json={**which, "value": value})
 
     def delete_workspace(self, workspace: str) -> None:
         path = f"/api/3.0/mlflow/workspaces/{workspace}"

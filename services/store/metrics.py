@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import BigInteger, Column, Float, Index, delete, text, update
 from sqlmodel import Field, Session, SQLModel, col, select
 
+from services.store.rows import Job
+
 ENDED = ("FINISHED", "FAILED", "KILLED")
 # PostgreSQL indexes no row of more than 2,704 bytes, and a value may be longer: what asks for one names this too.
 BEGINNING = "substr(value, 1, 100)"
@@ -195,7 +197,11 @@ _PARAM = text(
 )
 _TAG = text(
     "INSERT INTO tag (run_id, key, value) VALUES (:run_id, :key, :value) "
-    "ON CONFLICT (run_id, key) DO UPDATE SET value = excluded.value"
+    "ON CONFLICT (run_id, key) DO UPDATE SET value = excluded.value WHERE tag.wish = ''"
+)
+_WISH = text(
+    "INSERT INTO tag (run_id, key, value, wish) VALUES (:run_id, :key, :value, :wish) "
+    "ON CONFLICT (run_id, key) DO UPDATE SET value = excluded.value, wish = excluded.wish"
 )
 _KEY = text("INSERT INTO key (name) VALUES (:name) ON CONFLICT (name) DO NOTHING")
 _RUN = text(
@@ -264,14 +270,35 @@ def save_params(session: Session, rows: Iterable[tuple[str, int, str]]) -> None:
 
 
 def save_tags(session: Session, rows: Iterable[tuple[str, str, str]]) -> None:
-    """Rows of (run id, key, value)."""
+    """Rows of (run id, key, value), as MLflow has them: what somebody wishes here stays."""
     values = [{"run_id": run, "key": key, "value": value} for run, key, value in rows]
     if values:
         session.connection().execute(_TAG, values)
 
 
 def remove_tag(session: Session, run_id: str, key: str) -> None:
-    session.connection().execute(delete(Tag).where(col(Tag.run_id) == run_id, col(Tag.key) == key))
+    """MLflow has it no more; one that is wished for here stays."""
+    mine = (col(Tag.run_id) == run_id, col(Tag.key) == key)
+    session.connection().execute(delete(Tag).where(*mine, col(Tag.wish) != "set"))
+
+
+def wish_tag(session: Session, run_id: str, key: str, value: str | None) -> None:
+    """Sets a tag that MLflow does not know of yet, or hides it until MLflow has removed it (None)."""
+    row = {"run_id": run_id, "key": key, "value": value or "", "wish": "remove" if value is None else "set"}
+    session.connection().execute(_WISH, row)
+
+
+def wished_tags(session: Session, limit: int) -> list[tuple[str, Tag]]:
+    """What MLflow is to be told, with the workspace of the run."""
+    query = select(Run.workspace_id, Tag).join(Run, col(Run.run_id) == Tag.run_id).where(text("tag.wish <> ''"))
+    return list(session.exec(query.order_by(Tag.run_id, Tag.key).limit(limit)))
+
+
+def granted(session: Session, tag: Tag) -> None:
+    """MLflow was told; no-op where somebody has wished for something else since."""
+    mine = (col(Tag.run_id) == tag.run_id, col(Tag.key) == tag.key, col(Tag.wish) == tag.wish, Tag.value == tag.value)
+    change = delete(Tag).where(*mine) if tag.wish == "remove" else update(Tag).where(*mine).values(wish="")
+    session.connection().execute(change)
 
 
 def move_run(session: Session, run_id: str, stage: str) -> None:
@@ -322,7 +349,17 @@ def params_of(session: Session, run_ids: Sequence[str], keys: Sequence[int] | No
 
 
 def tags_of(session: Session, run_ids: Sequence[str]) -> list[Tag]:
-    return list(session.exec(select(Tag).where(col(Tag.run_id).in_(run_ids))))
+    """Without those that are to go."""
+    return list(session.exec(select(Tag).where(col(Tag.run_id).in_(run_ids), col(Tag.wish) != "remove")))
+
+
+def named(session: Session, workspace_id: str, name: str) -> tuple[Run | None, Job | None]:
+    """The active run of that id, or of the job of that name, which may have none yet; with the job whose own it is."""
+    here = (col(Job.workspace_id) == workspace_id, col(Job.deleted_at).is_(None))
+    job = session.exec(select(Job).where(*here, (col(Job.name) == name) | (col(Job.run_id) == name))).first()
+    run_id = name if job is None else job.run_id
+    mine = (Run.workspace_id == workspace_id, Run.lifecycle_stage == "active", Run.run_id == run_id)
+    return session.exec(select(Run).where(*mine)).first(), job
 
 
 def number(value: str) -> float | None:

@@ -55,6 +55,19 @@ def test_a_run_ends_and_may_end_again(tracking: Tracking, workspace: str) -> Non
     assert (facts.status, facts.end_time) == ("FAILED", 2000)
 
 
+def test_tags_of_a_run_are_set_and_taken_away_again(tracking: Tracking, workspace: str) -> None:
+    _, run = new_run(tracking, workspace)
+    for _ in range(2):
+        tracking.tag_run(workspace, run, "mlflow.note.content", "é" * 8000)
+        tracking.tag_run(workspace, run, "team", None)
+    tags = tracking.run(workspace, run).tags
+    assert tags["mlflow.note.content"] == "é" * 8000
+    assert "team" not in tags
+    with pytest.raises(NotFound):
+        tracking.tag_run(workspace, "0" * 32, "team", "x")
+    tracking.tag_run(workspace, "0" * 32, "team", None)
+
+
 def test_another_workspace_sees_nothing(tracking: Tracking, workspace: str) -> None:
     _, run = new_run(tracking, workspace)
     other = f"ws-{uuid.uuid4().hex[:16]}"
