@@ -5,19 +5,22 @@ from typing import Annotated, Any, BinaryIO
 
 import anyio.to_thread
 from fastapi import APIRouter, Header, Query, Request
-from starlette.responses import Response
+from starlette.responses import FileResponse, Response
 
-from app import links, receiving, streams
+from app import links, receiving, streams, tiles
 from app.api import datastores
+from app.api import tiles as drawing
 from app.api.bodies import body
 from app.api.caller import Asking
 from app.api.uploads import Announcement, shown
-from services import artifacts, assets, data, logs, models, uploads
+from services import artifacts, assets, data, logs, models, run_files, uploads
 from services.engines.contents import Contents
+from services.specs.tiles import Drawing
 
 router = APIRouter(prefix="/files", include_in_schema=False)
 Range = Annotated[str | None, Header()]
 MOST_PACKED = 100_000
+IMMUTABLE = "private, max-age=604800, immutable"
 
 
 @router.get("/log/{ws}/{job}")
@@ -38,6 +41,18 @@ def artifact(asking: Asking, ws: str, job: str, path: str, range: Range = None) 
     with asking.scope(ws) as scope:
         opened, size = artifacts.opened(scope, job, path)
     return streams.file(opened, size, path, range)
+
+
+@router.get("/run-artifact/{ws}/{name}")
+def run_artifact(asking: Asking, ws: str, name: str, path: str, range: Range = None) -> Response:
+    """Images are named as what they are, so that a page can show them; opened by themselves they are downloads."""
+    with asking.scope(ws) as scope:
+        opened, size = run_files.opened(scope, name, path)
+    answer = streams.file(opened, size, path, range)
+    if answer.status_code != 416 and (media := run_files.media_type(path)):
+        answer.headers["Content-Type"] = media
+        answer.headers["Cache-Control"] = IMMUTABLE if run_files.is_settled(path) else "no-cache"
+    return answer
 
 
 @router.get("/output/{ws}/{job}")
@@ -86,6 +101,18 @@ def model_archive(asking: Asking, ws: str, name: str, version: str = "") -> Resp
 @router.get("/archive/{ws}/{job}")
 def archive(asking: Asking, ws: str, job: str) -> Response:
     return streams.archive(asking.studio, asking.principal, ws, job)
+
+
+@router.get("/plotly.js")
+def plotly() -> Response:
+    """What draws the figures of tiles in the browser."""
+    headers = {"Cache-Control": "private, max-age=86400"}
+    return FileResponse(tiles.bundle(), media_type="text/javascript", headers=headers)
+
+
+@router.post("/tiles/{ws}")
+def tile(request: Request, asking: Asking, ws: str, sent: Drawing = body(Drawing)) -> Response:
+    return drawing.draw(request, asking, ws, sent)
 
 
 @router.get("/signed")

@@ -23,7 +23,7 @@ def listed(scope: Scope, name: str, *, prefix: str = "") -> list[File]:
     """Files of the run below `prefix`, by path."""
     access.require(scope, "jobs/read")
     job = jobs.get(scope, name)
-    found = {file.path: file for root in roots(scope, job) for file in _texts(_below(root, prefix))}
+    found = {file.path: file for root in roots(scope, job) for file in texts(_below(root, prefix))}
     return [found[path] for path in sorted(found)]
 
 
@@ -34,7 +34,7 @@ def opened(scope: Scope, name: str, path: str) -> tuple[BinaryIO, int]:
     for root in roots(scope, job):
         if _allowed(scope, job, root, path):
             try:
-                return _opened(root, path)
+                return opened_below(root, path)
             except NotFound:
                 continue
     raise NotFound(f"Job '{name}' has no file '{path[:200]}'.")
@@ -47,7 +47,7 @@ def output(scope: Scope, name: str, output_name: str) -> list[File]:
     if store.type != "folder":
         return _in_store(scope, store, path, is_file=is_file)
     folder, single = _within(scope, store, path, is_file=is_file)
-    found = _texts(files.walk(folder))
+    found = texts(files.walk(folder))
     return [file for file in found if file.path == single] if single else found
 
 
@@ -61,7 +61,7 @@ def opened_output(scope: Scope, name: str, output_name: str, path: str) -> tuple
         inner = root if is_file else f"{root}/{datastores.confined(path)}".strip("/")
         return datastores.file(datastores.opened(scope, store), inner)
     folder, _ = _within(scope, store, root, is_file=is_file)
-    return _opened(folder, path)
+    return opened_below(folder, path)
 
 
 def snapshot(scope: Scope, name: str) -> list[File]:
@@ -91,14 +91,14 @@ def roots(scope: Scope, job: Job) -> list[Path]:
     return found
 
 
-def _opened(root: Path, path: str) -> tuple[BinaryIO, int]:
+def opened_below(root: Path, path: str) -> tuple[BinaryIO, int]:
     """A path as it is listed; what is no text is looked for by how it is shown."""
     if "\ufffd" in path:
         path = next((file.path for file in files.walk(root) if _text(file.path) == path), path)
     return files.open_inside(root, path), files.size_inside(root, path)
 
 
-def _texts(found: Iterable[File]) -> list[File]:
+def texts(found: Iterable[File]) -> list[File]:
     """Jobs may give their files names that no page, link or JSON can carry."""
     return [replace(file, path=_text(file.path)) for file in found]
 

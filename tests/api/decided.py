@@ -107,6 +107,19 @@ READS = {
     "GET /api/v1/workspaces/{ws}/experiments/{name}": "",
     "GET /api/v1/workspaces/{ws}/experiments/{name}/runs": "",
     "GET /api/v1/workspaces/{ws}/computes": "",
+    "POST /api/v1/workspaces/{ws}/tiles": "",
+}
+READS |= {
+    "GET /api/v1/workspaces/{ws}/views": "",
+    "GET /api/v1/workspaces/{ws}/views/{view}": "",
+    "GET /api/v1/workspaces/{ws}/boards/{board}": "",
+}
+# What is somebody's own: everybody with a role keeps some, with the body that makes the call right.
+PERSONAL: dict[str, Any] = {
+    "POST /api/v1/workspaces/{ws}/views": {"name": "mine"},
+    "PATCH /api/v1/workspaces/{ws}/views/{view}": {"name": "x"},
+    "DELETE /api/v1/workspaces/{ws}/views/{view}": None,
+    "POST /api/v1/workspaces/{ws}/boards": {"sections": []},
 }
 # The same, but Readers are refused, with the body that makes the call right.
 WRITES: dict[str, Any] = {
@@ -151,6 +164,7 @@ BROWSER_READS = {
     "GET /files/log/{ws}/{job}": "",
     "GET /files/artifact/{ws}/{job}": "path=user_logs/std_log.txt",
     "GET /files/output/{ws}/{job}": "name=model&path=a.txt",
+    "GET /files/run-artifact/{ws}/{name}": "path=user_logs/std_log.txt",
     "GET /files/code/{ws}/{job}": "path=main.py",
     "GET /files/datastore/{ws}/{name}": "path=a.txt",
     "GET /files/model/{ws}/{name}": "path=MLmodel",
@@ -179,6 +193,7 @@ SIGNED_IN = {
     "GET /mlflow/",
     "GET /files/run/{run}",
     "GET /files/experiment/{experiment}",
+    "GET /files/plotly.js",
     "POST /auth/sign-out",
     "GET /_stcore/health",
     "HEAD /_stcore/health",
@@ -216,7 +231,7 @@ FONTS = {"GET /app/static/{path:path}", "HEAD /app/static/{path:path}"}
 SOCKETS = {"/_stcore/stream"}
 MOUNTS = {"/mlflow", "/"}
 DECIDED = (
-    OPEN | set(READS) | set(WRITES) | set(BROWSER_READS) | set(BROWSER_WRITES) | set(INSTALL)
+    OPEN | set(READS) | set(PERSONAL) | set(WRITES) | set(BROWSER_READS) | set(BROWSER_WRITES) | set(INSTALL)
     | SIGNED_IN | SHUT | NOTHING | FONTS
 )  # fmt: skip
 
@@ -234,7 +249,7 @@ def address(template: str) -> str:
     }
     values |= {"path:path": "user_logs/std_log.txt", "file_id:path": "x", "session_id": "x"}
     values |= {"run": "ab" * 16, "kind": "commandJob", "experiment": "7", "label": "x"}
-    values |= {"id:path": "j1", "other": "j1"}
+    values |= {"id:path": "j1", "other": "j1", "view": "x", "board": "x"}
     template = template.replace("/lineage/{kind}", "/lineage/job")
     for name, value in values.items():
         template = template.replace("{" + name + "}", value)
