@@ -14,6 +14,7 @@ from app.api import (
     lineage,
     models,
     schemas,
+    tiles,
     uploads,
     workspaces,
 )
@@ -34,6 +35,7 @@ def router() -> APIRouter:
         models,
         lineage,
         experiments,
+        tiles,
         computes,
         schemas,
     ):

@@ -1,17 +1,13 @@
 """Charts are functions: arrays in, a plain Plotly figure out, numbers as typed base64 arrays."""
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+from app.ui.charts.arrays import Array, faint, safe, typed
+from services.tiles.smoothing import smoothed
 
-Array = npt.NDArray[np.float64]
 Figure = dict[str, Any]
-EXACT = 2.0**24
-LARGEST = 3.4e38
 PALETTE = ("#5b5bd6", "#e5734a", "#1f9d8b", "#c2478f", "#3e8fd6", "#b08a1e", "#7c6bd9", "#5f9e3f", "#d1495b", "#5c6b7a")
 
 
@@ -34,7 +30,7 @@ def lines(
         color = each.color or PALETTE[place % len(PALETTE)]
         if smoothing > 0 and len(each.y) > 2:
             traces.append(_trace(each, each.y, color, opacity=0.25, hover=False))
-            traces.append(_trace(each, smoothed(each.y, smoothing), color))
+            traces.append(_trace(each, smoothed(each.y, "ema", smoothing), color))
         else:
             traces.append(_trace(each, each.y, color))
     return {"data": traces, "layout": _layout(title, height, x, legend=len(series) > 1)}
@@ -44,40 +40,18 @@ def areas(series: Sequence[Series], *, title: str = "", height: int = 200, unit:
     """Filled lines over time, for what a machine did."""
     figure = lines(series, title=title, x="time", height=height)
     for trace in figure["data"]:
-        trace |= {"fill": "tozeroy", "fillcolor": _faint(trace["line"]["color"])}
+        trace |= {"fill": "tozeroy", "fillcolor": faint(trace["line"]["color"])}
     figure["layout"]["yaxis"] |= {"rangemode": "tozero", "ticksuffix": unit}
     figure["layout"]["legend"] |= {"y": 1.16, "x": 1, "xanchor": "right"}
     figure["layout"]["margin"] |= {"b": 36}
     return figure
 
 
-def smoothed(values: Array, weight: float) -> Array:
-    """Exponential moving average without the bias of its start, gaps left as they are."""
-    result, last, scale = np.empty_like(values), 0.0, 0.0
-    for place, value in enumerate(values):
-        if np.isfinite(value):
-            last, scale = last * weight + (1 - weight) * value, scale * weight + (1 - weight)
-            result[place] = last / scale
-        else:
-            result[place] = value
-    return result
-
-
-def typed(values: Array) -> dict[str, str]:
-    """As Plotly reads it without parsing: 32 bits where nothing is lost on a screen, else 64."""
-    finite = values[np.isfinite(values)]
-    largest = float(np.abs(finite).max()) if finite.size else 0.0
-    whole = bool(finite.size and np.all(finite == np.floor(finite)))
-    narrow = largest < (EXACT if whole else LARGEST) and largest < LARGEST
-    array = values.astype("<f4" if narrow else "<f8")
-    return {"dtype": "f4" if narrow else "f8", "bdata": base64.b64encode(array.tobytes()).decode("ascii")}
-
-
 def _trace(series: Series, y: Array, color: str, *, opacity: float = 1.0, hover: bool = True) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "lines+markers" if len(y) == 1 else "lines",
-        "name": _safe(series.name),
+        "name": safe(series.name),
         "x": typed(series.x),
         "y": typed(y),
         "line": {"width": 1.6, "color": color},
@@ -92,7 +66,7 @@ def _trace(series: Series, y: Array, color: str, *, opacity: float = 1.0, hover:
 def _layout(title: str, height: int, x: str, *, legend: bool) -> dict[str, Any]:
     grid = {"gridcolor": "rgba(128,128,140,0.16)", "zeroline": False, "linecolor": "rgba(128,128,140,0.3)", "ticks": ""}
     return {
-        "title": {"text": _safe(title), "font": {"size": 12.5}, "x": 0.01, "y": 0.97, "yanchor": "top"},
+        "title": {"text": safe(title), "font": {"size": 12.5}, "x": 0.01, "y": 0.97, "yanchor": "top"},
         "height": height,
         "margin": {"l": 44, "r": 10, "t": 34 if title else 10, "b": 30 if not legend else 52},
         "paper_bgcolor": "rgba(0,0,0,0)",
@@ -110,13 +84,3 @@ def _layout(title: str, height: int, x: str, *, legend: bool) -> dict[str, Any]:
         "yaxis": {**grid, "automargin": True, "nticks": 6},
         "uirevision": title or "chart",
     }
-
-
-def _safe(text: str) -> str:
-    """Plotly reads a little HTML in names and titles."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")[:120]
-
-
-def _faint(color: str) -> str:
-    red, green, blue = (int(color[place : place + 2], 16) for place in (1, 3, 5))
-    return f"rgba({red},{green},{blue},0.12)"
