@@ -16,7 +16,6 @@ from app.api.uploads import Announcement, shown
 from services import artifacts, assets, data, logs, models, run_files, uploads
 from services.engines.contents import Contents
 from services.specs.tiles import Drawing
-from services.specs.tiles import Drawing
 
 router = APIRouter(prefix="/files", include_in_schema=False)
 Range = Annotated[str | None, Header()]
@@ -102,18 +101,6 @@ def model_archive(asking: Asking, ws: str, name: str, version: str = "") -> Resp
 @router.get("/archive/{ws}/{job}")
 def archive(asking: Asking, ws: str, job: str) -> Response:
     return streams.archive(asking.studio, asking.principal, ws, job)
-
-
-@router.get("/plotly.js")
-def plotly() -> Response:
-    """What draws the figures of tiles in the browser."""
-    headers = {"Cache-Control": "private, max-age=86400"}
-    return FileResponse(tiles.bundle(), media_type="text/javascript", headers=headers)
-
-
-@router.post("/tiles/{ws}")
-def tile(request: Request, asking: Asking, ws: str, sent: Drawing = body(Drawing)) -> Response:
-    return drawing.draw(request, asking, ws, sent)
 
 
 @router.get("/plotly.js")
