@@ -107,7 +107,6 @@ READS = {
     "GET /api/v1/workspaces/{ws}/experiments/{name}": "",
     "GET /api/v1/workspaces/{ws}/experiments/{name}/runs": "",
     "GET /api/v1/workspaces/{ws}/computes": "",
-    "POST /api/v1/workspaces/{ws}/tiles": "",
 }
 READS |= {
     "GET /api/v1/workspaces/{ws}/views": "",
@@ -177,6 +176,9 @@ BROWSER_WRITES: dict[str, Any] = {
     "PUT /files/uploads/{ws}/{upload}": None,
     "POST /files/uploads/{ws}/{upload}/seal": None,
 }
+# Readers ask these with a body, by token or cookie; tests/api/test_tiles.py walks through them.
+TILE = {"tile": {"id": "a", "type": "line", "metrics": ["loss"]}, "runs": ["j1"]}
+ASKED: dict[str, Any] = {"POST /api/v1/workspaces/{ws}/tiles": TILE, "POST /files/tiles/{ws}": TILE}
 # Above all workspaces: status for Ada who owns the install, for Cleo who has a role somewhere, for Dan who has none.
 INSTALL: dict[str, tuple[int, int, int]] = {
     "GET /api/v1/openapi.json": (200, 200, 200),
@@ -232,7 +234,7 @@ SOCKETS = {"/_stcore/stream"}
 MOUNTS = {"/mlflow", "/"}
 DECIDED = (
     OPEN | set(READS) | set(PERSONAL) | set(WRITES) | set(BROWSER_READS) | set(BROWSER_WRITES) | set(INSTALL)
-    | SIGNED_IN | SHUT | NOTHING | FONTS
+    | set(ASKED) | SIGNED_IN | SHUT | NOTHING | FONTS
 )  # fmt: skip
 
 
