@@ -1,84 +1,98 @@
-"""Two jobs beside each other: only what differs, by what it is about."""
+"""Runs beside each other: numbers with their distance to a baseline, and what two of them differ in."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
 import streamlit as st
 
 from app import context
-from app.ui import address, parts
-from app.ui.text import Markup, join, number, plain, tag
-from services import comparisons, jobs, metrics
-from services.comparisons import Change
-from services.store.rows import Job
+from app.ui import address, compare_runs, compare_table, parts, tabs
+from app.ui.compare_runs import AGGREGATES
+from services import comparisons
+from services.comparisons import RunComparison
 
-MOST = 300
-SHORT = 12
+COURSES = 24
+ROWS = 100
 
 
-def side(name: str) -> tuple[Job, dict[str, float | None]]:
+def compared(names: list[str], tab: str) -> RunComparison:
+    kinds = {"": ("metrics",), "metrics": ("metrics",), "params": ("params",), "tags": ("tags",)}
+    aggregate = address.text("agg", "last")
     with context.scope() as s:
-        return jobs.get(s, name), {each.key: each.last for each in metrics.summary(s, name).metrics}
+        return comparisons.compare_runs(
+            s, names,
+            baseline=address.text("baseline"), aggregate=aggregate if aggregate in AGGREGATES else "last",
+            only_differing=address.flag("only"), search=address.text("q"), limit=ROWS, kinds=kinds.get(tab, ()),
+        )  # fmt: skip
 
 
-def changes(title: str, found: Sequence[Change], heads: tuple[str, Markup, Markup]) -> None:
-    lines = [(tag("b", plain(each.name, 200)), *values(title, each)) for each in found[:MOST]]
-    note = f"{len(found)} {'differs' if len(found) == 1 else 'differ'}"
-    st.html(parts.panel(title.capitalize(), rows(heads, lines), note))
+def metrics() -> None:
+    if not found.metrics:
+        nothing("metric")
+        return
+    with context.scope() as s:
+        courses = comparisons.sparks(s, [run.id for run in found.runs[:COURSES]], [row.key for row in found.metrics])
+    if len(found.runs) > COURSES:
+        st.caption(f"Courses are drawn of the first {COURSES} runs.")
+    compare_table.metrics(found, courses, compare_runs.hrefs(found.runs))
 
 
-def values(title: str, each: Change) -> tuple[Markup, Markup]:
-    nothing = tag("span", "—", cls="at-faint")
-    shown = [value[:SHORT] if title == "code" else plain(value, 2000) for value in (each.before, each.after)]
-    before, after = (tag("pre", value, cls="at-mono at-value") if value else nothing for value in shown)
-    return before, after
+def params() -> None:
+    if not found.params:
+        nothing("parameter")
+        return
+    compare_table.texts("Parameter", found, found.params, compare_runs.hrefs(found.runs), found.totals["params"])
 
 
-def rows(heads: tuple[str, Markup, Markup], lines: Sequence[Sequence[str | Markup]]) -> Markup:
-    return tag("div", parts.rows(heads, lines), cls="at-beside")
+def tags() -> None:
+    if not found.tags:
+        nothing("tag")
+        return
+    compare_table.texts("Tag", found, found.tags, compare_runs.hrefs(found.runs), found.totals["tags"])
 
 
-def outcome(one: dict[str, float | None], other: dict[str, float | None], heads: tuple[str, Markup, Markup]) -> None:
-    """What came of it: the last value of each metric that both or one of them logged."""
-    keys = sorted({*one, *other})
-    if keys:
-        lines = [(tag("b", plain(key, 200)), number(one.get(key)), number(other.get(key))) for key in keys[:MOST]]
-        st.html(parts.panel("Metrics", rows(heads, lines), "last values"))
+def nothing(noun: str) -> None:
+    narrowed = address.text("q") or address.flag("only")
+    action = parts.button(f"Show every {noun}", address.changed(q=None, only=None)) if narrowed else None
+    title = f"No {noun} differs" if address.flag("only") and not address.text("q") else f"No {noun}s"
+    parts.empty(
+        "filter_alt_off" if narrowed else "data_array",
+        title,
+        f"None of these runs has a {noun} to show here.",
+        action=action,
+    )
 
 
-def about(one: Job, other: Job) -> list[Sequence[str | Markup]]:
-    return [
-        (tag("b", "Status"), parts.chip(one.status), parts.chip(other.status)),
-        (tag("b", "Submitted"), *(join((parts.ago(job.created_at), " by ", job.created_by)) for job in (one, other))),
-        (tag("b", "Duration"), *(parts.duration(job.started_at, job.finished_at) for job in (one, other))),
-    ]
-
-
-def head(job: Job) -> Markup:
-    return tag("a", plain(job.display_name or job.name, 80), href=context.link("job", job=job.name))
-
-
-before, after = address.text("before"), address.text("after")
-if not before or not after:
-    with parts.header("Compare jobs", crumbs=[("Jobs", context.link("jobs"))]):
-        parts.cli("atelier lineage compare --name JOB --other JOB")
+def empty() -> None:
+    cli = "atelier run compare --name RUN --name RUN"
+    with parts.header("Compare runs", crumbs=[("Jobs", context.link("jobs"))]):
+        parts.cli(cli)
     parts.empty(
         "compare_arrows",
-        "Choose two jobs",
-        "Tick two jobs in the list and press Compare.",
-        action=parts.button("Jobs", context.link("jobs")),
-        cli="atelier lineage compare --name JOB --other JOB",
+        "Choose runs to compare",
+        "Tick two or more in a list and press Compare.",
+        action=parts.button("Experiments", context.link("experiments")),
+        cli=cli,
     )
+
+
+TABS: dict[str, tuple[str, Callable[[], object]]] = {
+    "metrics": ("Metrics", metrics),
+    "params": ("Parameters", params),
+    "tags": ("Tags", tags),
+}
+BESIDE: tuple[str, ...] = ()
+
+names = compare_runs.asked()
+if len(names) < 2:
+    empty()
 else:
-    with context.scope() as scope:
-        found = comparisons.compare(scope, before, after)
-    (one, one_metrics), (other, other_metrics) = side(before), side(after)
-    heads = ("", head(one), head(other))
-    with parts.header("Compare jobs", crumbs=[("Jobs", context.link("jobs"))], below="What differs between the two"):
-        parts.cli(f"atelier lineage compare --name {before} --other {after}")
-        st.html(parts.button("Swap", address.changed(before=after, after=before), glyph="swap_horiz"))
-    st.html(parts.panel("Jobs", rows(heads, about(one, other))))
-    if not found.sections:
-        parts.banner("green", "Nothing differs: command, inputs, code, environment and git are the same.")
-    for title, each in found.sections.items():
-        changes(title, each, heads)
-    outcome(one_metrics, other_metrics, heads)
+    tab = address.text("tab")
+    found = compared(names, tab)
+    with parts.header("Compare runs", crumbs=[("Jobs", context.link("jobs"))], below=f"{len(found.runs)} runs"):
+        told = " ".join(f"--name {run.id}" for run in found.runs[:20])
+        parts.cli(f"atelier run compare {told} --baseline {found.baseline}")
+    if found.missing:
+        parts.banner("orange", f"Not here, or no more: {', '.join(found.missing[:5])}.")
+    compare_runs.strip(found)
+    compare_runs.toolbar(found, tab, BESIDE)
+    tabs.show("compare", TABS)

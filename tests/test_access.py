@@ -26,7 +26,9 @@ EXEMPT = {
 
 
 def nouns() -> list[Path]:
-    return [path for path in sorted(SERVICES.glob("*.py")) if path.name != "__init__.py"]
+    """Modules, and those of the nouns that are packages."""
+    found = [*SERVICES.glob("*.py"), *SERVICES.glob("comparisons/*.py")]
+    return [path for path in sorted(found) if path.name != "__init__.py"]
 
 
 def asks_first(function: ast.FunctionDef) -> bool:

@@ -45,7 +45,7 @@ SCREENS = {
         Screen("new_model", "Register model", "add", parent="models"),
         Screen("model", "Model", "model_training", parent="models"),
         Screen("lineage", "Lineage", "account_tree", section="Assets"),
-        Screen("compare", "Compare jobs", "compare_arrows", parent="jobs"),
+        Screen("compare", "Compare runs", "compare_arrows", parent="jobs"),
         Screen("compute", "Compute", "memory", section="Manage"),
         Screen("workspaces", "Workspaces", "layers", section="Manage", in_workspace=False),
     )

@@ -1,4 +1,4 @@
-"""The lineage's screens: a graph that is laid out without a line going back, and two jobs beside each other."""
+"""The lineage's screen: a graph that is laid out without a line going back."""
 
 from typing import Any
 
@@ -138,20 +138,3 @@ def test_a_node_leads_to_its_page(house: Stage, opened: Opened) -> None:
         assert address in words
     assert f"kind=job&amp;id={made.id}" in said(opened("job", job="train"))
     assert data.hash[:16] in words
-
-
-def test_two_jobs_are_compared(house: Stage, opened: Opened) -> None:
-    assert "Choose two jobs" in said(opened("compare"))
-    with house.scope() as scope:
-        job(scope, "one", inputs={"rate": 0.1}, environment_variables={"TOKEN": "hush-hush"})
-        job(scope, "two", inputs={"rate": 0.2}, environment_variables={"TOKEN": "hush"}, display_name=seed.HOSTILE)
-    test = opened("compare", before="one", after="two")
-    words = said(test)
-    assert not test.exception
-    assert "Parameters" in words
-    assert "0.1" in words
-    assert "0.2" in words
-    assert "hush" not in words
-    assert "<img" not in "".join(str(element.proto.body) for element in test.get("html"))
-    assert "Nothing differs" in said(opened("compare", before="one", after="one"))
-    assert "was not found" in said(opened("compare", before="one", after="nobody"))
