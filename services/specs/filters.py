@@ -212,6 +212,11 @@ def operators(field: Field) -> tuple[str, ...]:
     return ("=", "!=", "~", "in", "not in", "like", "ilike", *order[2:], *null)
 
 
+def is_storable(text: str) -> bool:
+    """Whether a database can keep it: neither NUL nor half of a character."""
+    return _UNKEPT.search(text) is None
+
+
 def like_pieces(pattern: str) -> list[str | None]:
     """A pattern taken apart: text to find literally, "" for one character, None for any text."""
     pieces: list[str | None] = []
@@ -563,7 +568,7 @@ def _leaf(row: Row) -> Leaf:
 
 
 def _value_typed(field: Field, op: str, text: str) -> Value:
-    if _UNKEPT.search(text):
+    if not is_storable(text):
         raise Invalid("The value has a character that no database keeps.")
     stripped = text.strip()
     token = _TOKENS.fullmatch(stripped)

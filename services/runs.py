@@ -1,0 +1,351 @@
+"""Runs: found by a filter, sorted and shown with chosen columns, grouped, and taken out as CSV or Parquet.
+
+A run is named by its job's name where a job's own run, else by MLflow's id; both are understood everywhere.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, cast
+
+from sqlmodel import col, select
+
+from services import access
+from services.core import colors
+from services.core import directions as guesses
+from services.core.errors import Invalid, NotFound
+from services.core.times import now, since_epoch
+from services.metrics import MetricSummary
+from services.specs import filters
+from services.specs.filters import Compare, Expression, Or
+from services.specs.run_fields import Field
+from services.specs.run_fields import field as read_field
+from services.store import metrics as summaries
+from services.store import runs as store
+from services.store.metrics import Direction, Run
+from services.store.rows import Experiment, Job
+from services.studio import Scope
+
+MOST_ROWS = 1000
+MOST_COLUMNS = 200
+MOST_NAMED = 200
+COUNTED = 1000
+NOTE, COLOR = "mlflow.note.content", "atelier.color"
+NEWEST = ("-created",)
+Cell = float | str | bool | datetime | None
+
+
+@dataclass(frozen=True)
+class RunsQuery:
+    """Which runs, which of their columns, in what order; fields as services.specs.run_fields spells them.
+
+    `experiments` are names, none is the whole workspace. `search` are words of which each is in a run's name, its
+    job's or its id. A field of `order_by` descends after "-". The total is counted up to `count_to`, because
+    every thousand costs as much as the page itself; 0 counts nothing.
+    """
+
+    experiments: tuple[str, ...] = ()
+    filter: str = ""
+    search: str = ""
+    columns: tuple[str, ...] = ()
+    order_by: tuple[str, ...] = NEWEST
+    limit: int = 50
+    offset: int = 0
+    count_to: int = COUNTED
+
+
+@dataclass(frozen=True)
+class RunLine:
+    """One line of the table; `job` is empty for a run that is no job's own. `cells` are by canonical field.
+
+    A missing value is None, and NaN is itself.
+    """
+
+    run_id: str
+    job: str
+    name: str
+    experiment: str
+    status: str
+    created: datetime | None
+    started: datetime | None
+    ended: datetime | None
+    user: str
+    color: str
+    is_starred: bool
+    parent_run_id: str
+    has_children: bool
+    cells: dict[str, Cell] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        return self.job or self.run_id
+
+
+@dataclass(frozen=True)
+class RunsPage:
+    """`total` is exact, or how far was counted."""
+
+    rows: list[RunLine]
+    has_more: bool
+    total: int
+    is_total_exact: bool
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Names in order, the first of `total`; `prefixes` counts all of them by what is before the last "/" or "."."""
+
+    names: list[str]
+    total: int
+    prefixes: dict[str, int]
+
+
+@dataclass(frozen=True)
+class RunDetail:
+    """All that is known of one run."""
+
+    line: RunLine
+    metrics: list[MetricSummary]
+    params: dict[str, str]
+    tags: dict[str, str]
+    note: str
+    children: list[RunLine]
+    parent: RunLine | None
+
+
+def listed(scope: Scope, query: RunsQuery | None = None) -> RunsPage:
+    """Raises Invalid, which points into the filter, and NotFound for an experiment that is not here."""
+    access.require(scope, "experiments/runs/read")
+    query = query or RunsQuery()
+    if not 1 <= query.limit <= MOST_ROWS or not 0 <= query.offset < 1 << 31:
+        raise Invalid(f"A page holds 1 to {MOST_ROWS} runs, not {query.limit}.", where="limit")
+    columns = _columns(query.columns)
+    asked = _asked(scope, query)
+    ids = store.page(scope.session, asked, limit=query.limit + 1, offset=query.offset)
+    shown, has_more = ids[: query.limit], len(ids) > query.limit
+    known = query.offset + len(ids)
+    is_exact = not has_more and (bool(ids) or not query.offset)
+    if not is_exact and query.count_to:
+        most = max(query.count_to, known) + 1
+        known = store.count(scope.session, asked, most=most)
+        is_exact = known < most
+        known = min(known, most - 1)
+    return RunsPage(_lines(scope, asked, shown, columns), has_more, known, is_exact)
+
+
+def count(scope: Scope, query: RunsQuery | None = None) -> int:
+    """All of them, however many."""
+    access.require(scope, "experiments/runs/read")
+    return store.count(scope.session, _asked(scope, query or RunsQuery()))
+
+
+def keys(
+    scope: Scope,
+    *,
+    experiments: Sequence[str] = (),
+    kind: Literal["metrics", "params", "tags"] = "metrics",
+    search: str = "",
+    limit: int = 200,
+) -> Keys:
+    """What the runs logged, among it only what has all words of `search` in its name."""
+    access.require(scope, "experiments/runs/read")
+    asked = store.RunQuery(scope.workspace_id, 0, _experiment_ids(scope, experiments))
+    words = [word.casefold() for word in search.split()]
+    found = store.names(scope.session, asked, kind)
+    found = [name for name in found if all(word in name.casefold() for word in words)]
+    prefixes = Counter(prefix for name in found if (prefix := _prefix(name)))
+    return Keys(found[:limit], len(found), dict(sorted(prefixes.items())))
+
+
+def resolve(scope: Scope, names: Sequence[str]) -> list[Run]:
+    """The rows of these runs, in this order; unknown ones are left out. Raises Invalid for more than 200."""
+    access.require(scope, "experiments/runs/read")
+    if len(names) > MOST_NAMED:
+        raise Invalid(f"At most {MOST_NAMED} runs are looked at together, not {len(names)}.", where="runs")
+    mine = (Run.workspace_id == scope.workspace_id, Run.lifecycle_stage == "active")
+    named = (
+        select(Job.name, Run)
+        .join(Run, (col(Run.job_id) == Job.id) & (col(Run.run_id) == Job.run_id))
+        .where(Job.workspace_id == scope.workspace_id, col(Job.deleted_at).is_(None), col(Job.name).in_(names), *mine)
+    )
+    by_name = dict(scope.session.exec(named).all())
+    by_id = {run.run_id: run for run in scope.session.exec(select(Run).where(col(Run.run_id).in_(names), *mine))}
+    found = [by_id.get(name) or by_name.get(name) for name in names]
+    return list({run.run_id: run for run in found if run is not None}.values())
+
+
+def lines(scope: Scope, names: Sequence[str], columns: Sequence[str] = ()) -> list[RunLine]:
+    """The lines of runs that are named, in this order; unknown ones are left out."""
+    access.require(scope, "experiments/runs/read")
+    ids = [run.run_id for run in resolve(scope, names)]
+    return _lines(scope, _asked(scope, RunsQuery()), ids, _columns(columns))
+
+
+def get(scope: Scope, name: str) -> RunDetail:
+    """Raises NotFound, also for a run of another workspace."""
+    access.require(scope, "experiments/runs/read")
+    rows = resolve(scope, [name])
+    if not rows:
+        raise NotFound(f"Run '{name[:80]}' was not found.")
+    run_id, session = rows[0].run_id, scope.session
+    metrics_, params = summaries.metrics_of(session, [run_id]), summaries.params_of(session, [run_id])
+    names = summaries.key_names(session, [*(each.key_id for each in metrics_), *(each.key_id for each in params)])
+    tags = {each.key: each.value for each in summaries.tags_of(session, [run_id]) if each.wish != "remove"}
+    near = [run_id, *([rows[0].parent_run_id] if rows[0].parent_run_id else [])]
+    children = store.children(session, scope.workspace_id, [run_id]).get(run_id, [])
+    here = {each.run_id: each for each in _lines(scope, _asked(scope, RunsQuery()), [*near, *children], ())}
+    return RunDetail(
+        here[run_id],
+        sorted((_summary(names[each.key_id], each) for each in metrics_), key=lambda each: each.key),
+        dict(sorted((names[each.key_id], each.value) for each in params)),
+        dict(sorted(tags.items())),
+        tags.get(NOTE, ""),
+        [here[each] for each in children if each in here],
+        here.get(rows[0].parent_run_id or ""),
+    )
+
+
+def directions(scope: Scope, metrics: Sequence[str]) -> dict[str, bool]:
+    """Whether more is better, by metric: as somebody said, else guessed from the name."""
+    access.require(scope, "experiments/runs/read")
+    said = scope.session.exec(
+        select(Direction).where(Direction.workspace_id == scope.workspace_id, col(Direction.metric).in_(metrics))
+    )
+    return {each: guesses.is_higher_better(each) for each in metrics} | {
+        each.metric: each.is_higher_better for each in said
+    }
+
+
+def set_direction(scope: Scope, metric: str, is_higher_better: bool | None) -> None:
+    """None takes back what was said: then the name tells."""
+    access.require(scope, "experiments/runs/write")
+    known = scope.session.get(Direction, (scope.workspace_id, metric))
+    if is_higher_better is None:
+        if known is not None:
+            scope.session.delete(known)
+        return
+    row = known or Direction(workspace_id=scope.workspace_id, metric=metric, is_higher_better=is_higher_better)
+    row.is_higher_better = is_higher_better
+    scope.session.add(row)
+
+
+def _asked(scope: Scope, query: RunsQuery) -> store.RunQuery:
+    return store.RunQuery(
+        scope.workspace_id,
+        store.milliseconds(now()),
+        _experiment_ids(scope, query.experiments),
+        filters.all_of(filters.parse(query.filter) if query.filter.strip() else None, _searched(query.search)),
+        _order(query.order_by),
+    )
+
+
+def _experiment_ids(scope: Scope, names: Sequence[str]) -> list[str] | None:
+    if not names:
+        return None
+    rows = scope.session.exec(
+        select(Experiment.name, Experiment.mlflow_id).where(
+            Experiment.workspace_id == scope.workspace_id, col(Experiment.name).in_(names)
+        )
+    )
+    found = dict(rows.all())
+    for name in names:
+        if name not in found:
+            raise NotFound(f"Experiment '{name[:80]}' was not found.")
+    return sorted({mlflow_id for mlflow_id in found.values() if mlflow_id})
+
+
+def _searched(text: str) -> Expression | None:
+    words = text.split()
+    if len(words) > 20 or any(not filters.is_storable(word) for word in words):
+        raise Invalid("A search has at most 20 words.", where="search")
+    places = [Field("attribute", name) for name in ("name", "job", "id")]
+    return filters.all_of(*(Or(tuple(Compare(place, "~", word) for place in places)) for word in words))
+
+
+def _order(texts: Sequence[str]) -> list[tuple[Field, bool]]:
+    if len(texts) > 10:
+        raise Invalid("Runs are sorted by at most ten columns.", where="order_by")
+    found = {}
+    for text in texts:
+        try:
+            by = read_field(text.strip().removeprefix("-"))
+        except Invalid as cause:
+            cause.where = "order_by"
+            raise
+        found.setdefault(by, text.strip().startswith("-"))
+    return list(found.items())
+
+
+def _columns(texts: Sequence[str]) -> list[Field]:
+    if len(texts) > MOST_COLUMNS:
+        raise Invalid(f"A table has at most {MOST_COLUMNS} columns.", where="columns")
+    try:
+        return list(dict.fromkeys(map(read_field, texts)))
+    except Invalid as cause:
+        cause.where = "columns"
+        raise
+
+
+def _lines(scope: Scope, asked: store.RunQuery, ids: Sequence[str], columns: Sequence[Field]) -> list[RunLine]:
+    facts = store.facts(scope.session, asked, ids)
+    marks = store.tags(scope.session, ids, [store.STARRED, COLOR])
+    parents = store.children(scope.session, scope.workspace_id, ids)
+    cells = _cells(scope, asked, ids, columns)
+    return [
+        RunLine(
+            run_id=one.run_id,
+            job=one.job,
+            name=one.name or one.run_id,
+            experiment=one.experiment,
+            status=one.status,
+            created=since_epoch(one.created),
+            started=since_epoch(one.started),
+            ended=since_epoch(one.ended),
+            user=one.user,
+            color=_color(one.run_id, marks.get((one.run_id, COLOR), "")),
+            is_starred=marks.get((one.run_id, store.STARRED)) == "true",
+            parent_run_id=one.parent,
+            has_children=one.run_id in parents,
+            cells={name: some.get(one.run_id) for name, some in cells.items()},
+        )
+        for one in (facts[run_id] for run_id in ids if run_id in facts)
+    ]
+
+
+def _color(run_id: str, chosen: str) -> str:
+    return chosen if re.fullmatch("#[0-9a-fA-F]{6}", chosen) else colors.of(run_id)
+
+
+def _cells(
+    scope: Scope, asked: store.RunQuery, ids: Sequence[str], columns: Sequence[Field]
+) -> dict[str, Mapping[str, Cell]]:
+    found = store.cells(scope.session, asked, ids, columns)
+    for each in columns:
+        if each.step is not None:
+            found[each] = dict(_at_step(scope, each, ids))
+    return {
+        str(each): {run: since_epoch(cast("int", at)) for run, at in found[each].items()}
+        if each.type == "time"
+        else found[each]
+        for each in columns
+    }
+
+
+def _at_step(scope: Scope, field: Field, ids: Sequence[str]) -> dict[str, float]:
+    """The latest by time, where a step was logged more than once."""
+    keys = store.key_ids(scope.session, [field])
+    if field.name not in keys:
+        return {}
+    lines = scope.studio.history.chart(keys[field.name], ids, start=field.step, end=field.step)
+    return {run_id: float(line.value[-1]) for run_id, line in lines.items() if len(line)}
+
+
+def _prefix(name: str) -> str:
+    """Before the last "/", or before the last "." where there is no "/"."""
+    return name.rpartition("/")[0] or name.rpartition(".")[0]
+
+
+def _summary(name: str, row: summaries.Metric) -> MetricSummary:
+    return MetricSummary(name, row.last, row.last_step, row.min, row.max, row.n)
