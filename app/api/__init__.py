@@ -16,6 +16,7 @@ from app.api import (
     schemas,
     tiles,
     uploads,
+    views,
     workspaces,
 )
 
@@ -36,6 +37,7 @@ def router() -> APIRouter:
         lineage,
         experiments,
         tiles,
+        views,
         computes,
         schemas,
     ):

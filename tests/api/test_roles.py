@@ -18,6 +18,7 @@ from tests.api.decided import (
     JOB,
     LINEAGE,
     MODEL,
+    PERSONAL,
     READS,
     UPLOADS,
     VERSION,
@@ -70,6 +71,13 @@ NEEDS = {
     f"GET {LAB}/experiments/{{name}}": "experiments/read",
     f"GET {LAB}/experiments/{{name}}/runs": "experiments/read",
     f"GET {LAB}/computes": "computes/read",
+    f"GET {LAB}/views": "experiments/runs/read",
+    f"GET {LAB}/views/{{view}}": "experiments/runs/read",
+    f"POST {LAB}/views": "experiments/runs/read",
+    f"PATCH {LAB}/views/{{view}}": "experiments/runs/read",
+    f"DELETE {LAB}/views/{{view}}": "experiments/runs/read",
+    f"POST {LAB}/boards": "experiments/runs/read",
+    f"GET {LAB}/boards/{{board}}": "experiments/runs/read",
     f"POST {DATA}": "datasets/versions/write",
     f"GET {DATA_VERSION}/files": "datasets/versions/read",
     f"GET {DATA_VERSION}/files/{{path:path}}": "datasets/versions/read",
@@ -123,7 +131,7 @@ EVERY_MEMBER = {f"GET {LAB}"}
 
 
 def test_every_route_of_a_workspace_is_in_the_table():
-    assert set(NEEDS) | EVERY_MEMBER == set(READS) | set(WRITES)
+    assert set(NEEDS) | EVERY_MEMBER == set(READS) | set(PERSONAL) | set(WRITES)
 
 
 @pytest.mark.parametrize("role", BUILT_IN)
@@ -140,7 +148,7 @@ def test_a_role_may_do_what_its_table_says(shared: House, role: str):
     ben = shared.bearer("ben")
     for door in [*EVERY_MEMBER, *NEEDS]:
         allowed = door in EVERY_MEMBER or may([BUILT_IN[role]], WORKSPACE + NEEDS[door])
-        body = {"path": "x"} if door.endswith("/links") else WRITES.get(door)
+        body = {"path": "x"} if door.endswith("/links") else {**PERSONAL, **WRITES}.get(door)
         answer = asked(ben, door.replace("{ws}", name), body, READS.get(door, ""))
         assert (answer.status_code != 403) is allowed, f"{role}: {door} {answer.status_code}"
         assert answer.status_code < 500, f"{role}: {door} {answer.text}"

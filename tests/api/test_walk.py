@@ -23,6 +23,7 @@ from tests.api.decided import (
     MOUNTS,
     NOTHING,
     OPEN,
+    PERSONAL,
     READS,
     SHUT,
     SIGNED_IN,
@@ -111,9 +112,10 @@ def test_a_cookie_is_no_token_and_a_token_no_cookie(lab: House, door: str):
     assert is_kept_out(asked(wrong, door, {}))
 
 
-@pytest.mark.parametrize("door", sorted(set(READS) | set(WRITES)))
+@pytest.mark.parametrize("door", sorted(set(READS) | set(PERSONAL) | set(WRITES)))
 def test_outsiders_find_nothing(lab: House, door: str):
-    assert asked(lab.bearer("dan"), door, WRITES.get(door) or {"path": "x"}, READS.get(door, "")).status_code == 404
+    body = {**PERSONAL, **WRITES}.get(door)
+    assert asked(lab.bearer("dan"), door, body or {"path": "x"}, READS.get(door, "")).status_code == 404
 
 
 @pytest.mark.parametrize("door", sorted(set(BROWSER_READS) | set(BROWSER_WRITES)))
@@ -133,6 +135,12 @@ def test_readers_change_nothing_in_the_browser_either(lab: House, door: str):
     assert (answer.status_code, answer.json()["code"]) == (403, "Denied")
 
 
+@pytest.mark.parametrize("door", sorted(PERSONAL))
+def test_readers_keep_what_is_their_own(lab: House, door: str):
+    answer = asked(lab.bearer("cleo"), door, PERSONAL[door])
+    assert answer.status_code == (404 if "{view}" in door else 201)
+
+
 @pytest.mark.parametrize("door", sorted(READS))
 def test_readers_read(lab: House, door: str):
     """What is not there is not there; nothing is refused."""
@@ -150,6 +158,8 @@ ABSENT = {
     f"GET {VERSION}",
     f"GET {VERSION}/build-log",
     f"GET {VERSION}/context/{{path:path}}",
+    "GET /api/v1/workspaces/{ws}/views/{view}",
+    "GET /api/v1/workspaces/{ws}/boards/{board}",
     "GET /api/v1/workspaces/{ws}/environments/jobs/{job}/packages",
 }
 
