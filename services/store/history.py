@@ -7,9 +7,11 @@ it or nothing. Numbers of keys live in the studio's database and commit there be
 
 import queue
 import sqlite3
+import struct
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,9 @@ CREATE TABLE IF NOT EXISTS chunk (
   step BLOB, roll BLOB, value BLOB NOT NULL, time BLOB NOT NULL, UNIQUE (key, run, seq));
 CREATE INDEX IF NOT EXISTS chunk_run ON chunk (run, key);
 """
+_DOUBLE = struct.Struct("<d")
+_RANK = itemgetter(0, 1)
+_NEVER = (-(2**63), float("-inf"), float("nan"))
 _CHUNK = "seq, n, s0, ds, t0, step, value, time"
 
 
@@ -130,6 +135,22 @@ class History:
             line = rolls.get(run) or Series.joined(settled.get(run, []) + parts[run]).in_order().between(start, end)
             found[run] = line if max_points is None else line.drawn(max_points)
         return found
+
+    def at(self, key: int, runs: Sequence[str], step: int) -> dict[str, float]:
+        """The value that each run logged at just this step, the latest where it did so twice; others are left out."""
+        latest: dict[str, tuple[int, float, float]] = {}
+
+        def seen(run: str, times: Iterable[int], values: Iterable[float]) -> None:
+            for time, value in zip(times, values, strict=True):
+                latest[run] = max(latest.get(run, _NEVER), (time, 0.0 if value != value else value, value), key=_RANK)
+
+        with self._read() as connection:
+            for run, times, values in _settled_at(connection, key, runs, step):
+                seen(run, times, values)
+            for run, points in _live_by_run(connection, runs).items():
+                mine = points[(points["key"] == key) & (points["step"] == step)]
+                seen(run, mine["time"].tolist(), mine["value"].tolist())
+        return {run: value for run, (_, _, value) in latest.items()}
 
     def counts(self, run: str) -> dict[int, int]:
         """How many points of each key."""
@@ -231,6 +252,32 @@ def _chunks(connection: sqlite3.Connection, key: int, runs: Sequence[str]) -> It
         query = f"SELECT run, {_CHUNK} FROM chunk WHERE key = ? AND run IN ({_marks(some)}) ORDER BY run, seq"  # noqa: S608
         for run, _seq, *fields in connection.execute(query, (key, *some)):
             yield run, Chunk(*fields)
+
+
+def _settled_at(
+    connection: sqlite3.Connection, key: int, runs: Sequence[str], step: int
+) -> Iterator[tuple[str, list[int], list[float]]]:
+    """Times and values at this step; of chunks with a stride only these few bytes are read."""
+    place = "(:step - s0) / ds"
+    even = "key = :key AND step IS NULL AND ds > 0 AND :step BETWEEN s0 AND s0 + ds * (n - 1) AND (:step - s0) % ds = 0"
+    width = "(length(time) / n)"
+    for some in _batches(runs):
+        named = {f"r{at}": run for at, run in enumerate(some)} | {"key": key, "step": step}
+        mine = f"run IN ({','.join(f':r{at}' for at in range(len(some)))})"
+        query = (
+            f"SELECT run, t0, substr(time, {width} * ({place}) + 1, {width}), substr(value, 8 * ({place}) + 1, 8)"  # noqa: S608
+            f" FROM chunk WHERE {even} AND {mine}"
+        )
+        for run, t0, time, value in connection.execute(query, named):
+            offset = (
+                int.from_bytes(time, "little") + t0 if len(time) == 4 else int.from_bytes(time, "little", signed=True)
+            )
+            yield run, [offset], list(_DOUBLE.unpack(value))
+        query = f"SELECT run, {_CHUNK} FROM chunk WHERE key = :key AND (step IS NOT NULL OR ds <= 0) AND {mine}"  # noqa: S608
+        for run, _seq, *fields in connection.execute(query, named):
+            series = Chunk(*fields).series()
+            here = series[series.step == step]
+            yield run, here.time.tolist(), here.value.tolist()
 
 
 def _rolls(connection: sqlite3.Connection, key: int, runs: Sequence[str]) -> dict[str, Series]:

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from services.store.history import SEAL_AT, History
 
 RUN = "a" * 32
 FAR = 2**62
+values = st.floats(allow_nan=True, allow_infinity=True) | st.sampled_from([0.0, -0.0, float("inf"), float("-inf")])
 
 
 @pytest.fixture
@@ -155,6 +157,42 @@ def test_a_chart_of_many_runs_holds_an_empty_line_for_those_without(history):
     assert [len(drawn[run]) for run in runs[-2:]] == [2, 0]
 
 
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(-3, 12), st.integers(0, 3), values), min_size=1, max_size=40),
+    st.integers(-4, 13),
+    st.sampled_from(["live", "sealed", "finished"]),
+    st.sampled_from([1, 3, 2**20]),
+)
+def test_the_value_at_a_step_is_the_latest_that_was_logged_there(rows, step, state, stride):
+    with TemporaryDirectory() as folder:
+        history = History(Path(folder) / "history.db")
+        steps, times, numbers = (list(column) for column in zip(*rows, strict=True))
+        history.append(
+            {RUN: points([at * stride for at in steps], numbers, times), "b" * 32: points([1], [1.0], key=2)}
+        )
+        if state != "live":
+            (history.seal if state == "sealed" else history.finish)(RUN)
+        found = history.at(1, [RUN, "b" * 32], step * stride)
+        history.close()
+
+    here = [(time, number) for at, time, number in rows if at == step]
+    expected = max(here, key=lambda each: (each[0], 0.0 if np.isnan(each[1]) else each[1]), default=None)
+    assert list(found) == ([] if expected is None else [RUN])
+    if expected is not None:
+        same = [number for time, number in here if time == expected[0]]
+        assert found[RUN] in same or np.isnan(found[RUN])
+        assert (0.0 if np.isnan(found[RUN]) else found[RUN]) == (0.0 if np.isnan(expected[1]) else expected[1])
+
+
+def test_of_a_steady_series_the_value_at_any_step_is_found_in_any_chunk(history):
+    history.append({RUN: points(np.arange(20_000) * 10, np.arange(20_000.0))})
+    history.finish(RUN)
+
+    assert [history.at(1, [RUN], step) for step in (0, 81_920, 199_990)] == [{RUN: 0.0}, {RUN: 8192.0}, {RUN: 19_999.0}]
+    assert history.at(1, [RUN], 15) == history.at(1, [RUN], 200_000) == history.at(2, [RUN], 0) == {}
+
+
 def test_dropping_and_replacing_leave_nothing_of_before(history):
     history.append({RUN: points([0], [1.0]), "b" * 32: points([0], [1.0])})
     history.replace(RUN, points([3, 2], [1.0, 2.0], key=9))
@@ -193,6 +231,7 @@ def test_readers_in_other_threads_never_miss_or_double_a_point(history):
 WRITER = """
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 import numpy as np
 from services.store.columns import POINT
 from services.store.history import History
@@ -222,9 +261,6 @@ def test_a_kill_in_the_middle_loses_and_doubles_nothing_acknowledged(tmp_path, a
 
     assert len(steps) >= (last + 1) * 100
     assert np.array_equal(steps, np.arange(len(steps)))
-
-
-values = st.floats(allow_nan=True, allow_infinity=True) | st.sampled_from([0.0, -0.0, float("inf"), float("-inf")])
 
 
 @settings(max_examples=300, deadline=None)
