@@ -11,6 +11,7 @@ from sqlmodel import col, select
 from services import access, artifacts, experiments, jobs
 from services.core.errors import NotFound
 from services.core.times import parse
+from services.specs.run_fields import Field
 from services.store import metrics as store
 from services.store import runs as pages
 from services.store.columns import Series, Steps, Values
@@ -156,12 +157,8 @@ def runs(
     numbers = store.key_ids(scope.session, [*metrics, *params, *([order_by] if order_by else [])])
     if order_by and order_by not in numbers:
         raise NotFound(f"No run logged '{order_by[:80]}'.", where="order_by")
-    query = pages.RunQuery(
-        scope.workspace_id,
-        experiment_ids=[row.mlflow_id],
-        order_by=numbers[order_by] if order_by else None,
-        descending=descending,
-    )
+    by = [(Field("metrics", order_by), descending)] if order_by else []
+    query = pages.RunQuery(scope.workspace_id, 0, experiment_ids=[row.mlflow_id], order_by=by)
     ids = pages.page(scope.session, query, limit=limit, offset=offset)
     return _rows(
         scope, ids, [key for key in metrics if key in numbers], [key for key in params if key in numbers], numbers

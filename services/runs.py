@@ -267,7 +267,7 @@ def _searched(text: str) -> Expression | None:
 def _order(texts: Sequence[str]) -> list[tuple[Field, bool]]:
     if len(texts) > 10:
         raise Invalid("Runs are sorted by at most ten columns.", where="order_by")
-    found = {}
+    found: dict[Field, bool] = {}
     for text in texts:
         try:
             by = read_field(text.strip().removeprefix("-"))

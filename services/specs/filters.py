@@ -279,11 +279,12 @@ class _Parser:
 
     def take(self) -> _Token:
         token = self.next
-        self.place += token.kind != "end"
+        self.place = min(self.place + 1, len(self.tokens) - 1)
         return token
 
     def whole(self) -> Expression:
-        if self.next.kind == "end":
+        first = self.next
+        if first.kind == "end":
             raise self.error("The filter is empty.", hint="Write something like: metrics.loss < 0.2")
         found = self.any()
         if self.next.kind != "end":

@@ -128,7 +128,7 @@ def facts(session: Session, query: RunQuery, run_ids: Sequence[str]) -> dict[str
     parts = [ask.attribute(name) for name in ("job", "name", "experiment", "status", "created", "started", "ended")]
     parts += [ask.attribute("creator"), ask.attribute("parent")]
     columns = ", ".join(part.text for part in parts)
-    found = {}
+    found: dict[str, Facts] = {}
     for some in _batches(run_ids):
         rows = ask.run(f"SELECT r.run_id, {columns} FROM run r {_JOB} WHERE r.run_id IN ({_marks(some)})", some)
         for run_id, job, name, experiment, status, created, started, ended, user, parent in rows:
@@ -165,7 +165,7 @@ def cells(
 def tags(session: Session, run_ids: Sequence[str], keys: Sequence[str]) -> dict[tuple[str, str], str]:
     """By (run id, key), without those that are to be removed."""
     ask = _Asking(session, {}, 0)
-    found = {}
+    found: dict[tuple[str, str], str] = {}
     for some in _batches(run_ids):
         rows = ask.run(
             f"SELECT run_id, key, value FROM tag WHERE run_id IN ({_marks(some)}) AND key IN ({_marks(keys)})"
