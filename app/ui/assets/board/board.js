@@ -2,14 +2,21 @@
 const GAP = 12
 const held = new WeakMap()
 const change = (s, board) => {
+  notice(s, "")
   s.board = board
   s.n = Math.max(s.n + 1, Date.now())
   s.setStateValue("changed", {n: s.n, board})
   draw(s)
 }
-const notice = (s, message) => {
-  s.notice.replaceChildren(make("span", {}, message), tool("close", "Close the message", () => notice(s, "")))
+const notice = (s, message, undo = null) => {
+  s.notice.replaceChildren(make("span", {}, message), ...(undo ? [button("Undo", undo)] : []), tool("close", "Close the message", () => notice(s, "")))
+  s.notice.dataset.tone = undo ? "gray" : "red"
   s.notice.hidden = !message
+}
+const dropped = (s, what, board) => {
+  const before = s.board
+  change(s, board)
+  notice(s, `'${what}' was removed.`, () => change(s, before))
 }
 const renamed = (s, at, node) => {
   const entry = make("input", {type: "text", class: "rename", "aria-label": "Name of the section", maxlength: 120})
@@ -43,7 +50,7 @@ const head = (s, section, at, count) => {
     ["edit", "Rename", () => renamed(s, at, opener)],
     ["arrow_upward", "Move up", at > 0 && (() => shift(at - 1))],
     ["arrow_downward", "Move down", at < last && (() => shift(at + 1))],
-    ["delete", "Remove", () => change(s, {...s.board, sections: s.board.sections.filter((_, place) => place !== at)})]], section.title), {"aria-haspopup": "menu", "aria-expanded": "false"})
+    ["delete", "Remove", () => dropped(s, section.title, {...s.board, sections: s.board.sections.filter((_, place) => place !== at)})]], section.title), {"aria-haspopup": "menu", "aria-expanded": "false"})
   const unhide = hidden.length && s.canEdit ? make("button", {type: "button", class: "hidden", "aria-haspopup": "menu", "aria-expanded": "false",
     onclick: event => menu(event.currentTarget, hidden.map(tile => ["visibility", `Show ${called(tile)}`, () => change(s, tiled(s.board, tile.id, each => ({...each, hidden: false})))]), "Hidden tiles")}, `${hidden.length} hidden`) : null
   return make("header", {class: "head"}, opener, unhide, s.canEdit ? [add, more] : null)
@@ -70,6 +77,10 @@ const draw = s => {
   if (focused && !s.wrap.contains(root.activeElement)) [...s.list.querySelectorAll("button")].find(each => each.getAttribute("aria-label") === focused)?.focus({preventScroll: true})
   for (const view of s.views.values()) want(s, view)
 }
+const begin = s => {
+  change(s, {...s.board, sections: [...s.board.sections, {title: `Section ${s.board.sections.length + 1}`, collapsed: false, tiles: []}]})
+  s.list.lastChild.scrollIntoView({block: "nearest", behavior: "smooth"})
+}
 const bar = s => {
   if (!s.bar.childNodes.length) {
     const search = make("input", {type: "search", placeholder: "Find a chart", "aria-label": "Find a tile by metric"})
@@ -77,7 +88,7 @@ const bar = s => {
     s.bar.append(search, s.acts)
   }
   s.acts.replaceChildren(...s.canEdit
-    ? [button("All line charts", () => everywhere(s), {icon: "tune"}), button("Add section", () => change(s, {...s.board, sections: [...s.board.sections, {title: `Section ${s.board.sections.length + 1}`, collapsed: false, tiles: []}]}), {icon: "add"})]
+    ? [button("All line charts", () => everywhere(s), {icon: "tune"}), button("Add section", () => begin(s), {icon: "add"})]
     : [make("span", {class: "locked", title: s.data.reason}, glyph("lock"), "View only")])
 }
 const begun = (parentElement, wrap) => {

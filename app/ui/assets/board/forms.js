@@ -2,8 +2,9 @@
 let lists = 0
 const suggested = (s, kind) => {
   const id = `known-${lists++}`
-  const names = kind === "metric" || kind === "metrics" ? s.data.metrics : kind === "run" ? s.data.runs : s.data.fields
-  return [id, make("datalist", {id}, names.map(value => make("option", {value})))]
+  const used = s.board.sections.flatMap(section => section.tiles).flatMap(tile => tile.metrics ?? [])
+  const names = kind === "metric" || kind === "metrics" ? new Set([...s.data.metrics, ...used]) : kind === "run" ? s.data.runs : s.data.fields
+  return [id, make("datalist", {id}, [...names].map(value => make("option", {value})))]
 }
 const chips = (s, field, value) => {
   const [id, options] = suggested(s, field.kind)
@@ -99,6 +100,10 @@ const added = (s, section, type) => form(s, `Add ${TYPES[type][0].toLowerCase()}
   change(s, sectioned(s.board, section, each => ({...each, collapsed: false, tiles: [...each.tiles, tile]})))
   s.views.get(tile.id)?.node.scrollIntoView({block: "nearest", behavior: "smooth"})
 }, unfit(type))
+const doubled = (s, tile) => {
+  const {section, place} = placed(s.board, tile.id)
+  change(s, sectioned(s.board, section, each => ({...each, tiles: [...each.tiles.slice(0, place + 1), {...tile, id: fresh()}, ...each.tiles.slice(place + 1)]})))
+}
 const edited = (s, tile) => form(s, `Edit ${TYPES[tile.type][0].toLowerCase()}`, fieldsOf(tile.type), tile, "Save",
   now => change(s, tiled(s.board, tile.id, each => filled(each, now, fieldsOf(tile.type)))), unfit(tile.type))
 const ALL = ["x", "smoothing", "weight", "ignore_outliers"].map(name => TYPES.line[2].find(field => field.name === name))

@@ -7,7 +7,7 @@ const paint = (s, view) => {
   switch (kind) {
     case "figure": return view.answer.figure.data.length ? figured(s, view) : empty(view, view.answer.note)
     case "parallel": return view.answer.lines.length ? parallel(s, view) : empty(view, view.answer.note)
-    case "images": return view.answer.runs.some(run => run.items.length) ? images(view) : empty(view, view.answer.note)
+    case "images": return view.answer.runs.some(run => run.items.length) ? images(s, view) : empty(view, view.answer.note)
     case "table": return view.answer.rows.length ? tabled(view) : empty(view, view.answer.note)
     case "scalar": return view.answer.items.length ? scalars(view) : empty(view, view.answer.note)
     case "markdown": return view.body.replaceChildren(written(view.answer.text))
@@ -19,7 +19,7 @@ const figured = async (s, view) => {
   view.body.querySelector(".note")?.remove()
   if (view.answer.note) view.body.append(make("p", {class: "note"}, view.answer.note))
 }
-const images = view => {
+const images = (s, view) => {
   const {keys, steps, runs} = view.answer, last = steps.length - 1
   view.step = Math.min(view.step ?? last, last)
   view.image = keys.includes(view.image) ? view.image : keys[0]
@@ -33,7 +33,7 @@ const images = view => {
       const items = run.items.filter(item => item.key === view.image && (item.step ?? 0) <= (steps[view.step] ?? Infinity))
       const item = items.reduce((best, each) => !best || (each.step ?? 0) >= (best.step ?? 0) ? each : best, null)
       return make("figure", {}, make("figcaption", {title: run.name}, dot(run.color), make("span", {}, run.name), item && item.step !== steps[view.step] && steps.length ? make("small", {}, `step ${item.step}`) : null),
-        item ? make("img", {src: item.src, alt: `${view.image} of ${run.name}`, loading: "lazy"}) : make("p", {}, "Not logged"))
+        item ? make("button", {type: "button", class: "picture", "aria-label": `Enlarge ${view.image} of ${run.name}`, onclick: () => enlarged(s, run, item)}, make("img", {src: item.src, alt: `${view.image} of ${run.name}`, loading: "lazy"})) : make("p", {}, "Not logged"))
     }))
   }
   slider.oninput = () => { view.step = Number(slider.value); show() }
@@ -41,6 +41,8 @@ const images = view => {
   view.body.replaceChildren(make("div", {class: "bar"}, keys.length > 1 ? pick : null, last > 0 ? slider : null, said), grid)
   show()
 }
+const enlarged = (s, run, item) => dialog(s, `${item.key} of ${run.name}${item.step === undefined || item.step === null ? "" : `, step ${item.step}`}`,
+  () => [make("div", {class: "large"}, make("img", {src: item.src, alt: `${item.key} of ${run.name}`}))], {wide: true})
 const text = cell => cell !== null && typeof cell === "object" ? cell.text ?? spoken(cell.value) : spoken(cell)
 const tabled = view => {
   const {columns, rows, note} = view.answer

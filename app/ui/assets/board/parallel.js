@@ -22,6 +22,7 @@ const ticks = axis => {
 }
 const clipped = (text, most) => text.length > most ? `${text.slice(0, most - 1)}…` : text
 const kept = (view, line) => [...view.brushes].every(([at, [low, high]]) => line.values[at] !== null && line.values[at] >= low && line.values[at] <= high)
+const usual = view => view.answer.lines.length > 50 ? .45 : .75
 // The whole drawing with its colours in it, so that what is saved looks like what is seen.
 const sketch = (s, view, width, height) => {
   const {text, muted, grid, line: rule, font} = colors(s), axes = fields(view)
@@ -36,7 +37,7 @@ const sketch = (s, view, width, height) => {
       path += `${isOn ? "L" : "M"}${x(at).toFixed(1)},${y(value).toFixed(1)}`
       isOn = true
     })
-    return drawn("path", {d: path, fill: "none", stroke: COLOR.test(line.color ?? "") ? line.color : muted, "stroke-width": 1.3, "stroke-linejoin": "round", opacity: .75})
+    return drawn("path", {d: path, fill: "none", stroke: COLOR.test(line.color ?? "") ? line.color : muted, "stroke-width": 1.3, "stroke-linejoin": "round", opacity: usual(view)})
   })
   svg.append(...paths)
   const room = axes.length > 1 ? (width - 2 * SIDE) / (axes.length - 1) : width, letters = Math.max(6, Math.floor(room / 6.2))
@@ -82,7 +83,7 @@ const traced = (s, view) => {
     }
     lines.forEach((line, place) => {
       const isKept = kept(view, line)
-      paths[place].setAttribute("opacity", view.pointed === line.run ? 1 : !isKept ? .07 : view.pointed ? .3 : .75)
+      paths[place].setAttribute("opacity", view.pointed === line.run ? 1 : !isKept ? .07 : view.pointed ? usual(view) / 2 : usual(view))
       paths[place].setAttribute("stroke-width", view.pointed === line.run ? 2.6 : 1.3)
     })
   }

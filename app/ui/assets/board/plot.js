@@ -26,11 +26,12 @@ const colors = s => {
 }
 const CROWD = 8
 const LEGEND = 60
-const themed = (s, figure, {legend = false} = {}) => {
+const themed = (s, figure, {legend = false, revision} = {}) => {
   const {text, muted, grid, line, card, font} = colors(s), from = figure.layout ?? {}
   const named = figure.data.filter(trace => trace.showlegend !== false && trace.name).length
   const layout = {...from, title: undefined, height: undefined, width: undefined, autosize: true,
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+    uirevision: revision ?? "",
     font: {...from.font, family: font, color: muted, size: 11},
     margin: {l: 46, r: 12, t: 8, b: 34, ...from.margin},
     hoverlabel: {...from.hoverlabel, bgcolor: card, bordercolor: line, namelength: 48, font: {family: font, color: text, size: 12}},
@@ -49,9 +50,11 @@ const plot = async (s, view, figure) => {
   if (!view.graph?.isConnected) {
     view.graph = make("div", {class: "plot"})
     view.body.replaceChildren(view.graph)
+    view.sizes.observe(view.graph)
   }
   legend(view, figure)
-  const drawn = themed(s, figure)
+  const {type, metrics, x, y, log_x, log_y} = view.tile
+  const drawn = themed(s, figure, {revision: JSON.stringify([type, metrics, x, y, log_x, log_y])})
   await Plotly.react(view.graph, drawn.data, drawn.layout, CONFIG)
   ruled(s)
   view.graph.removeAllListeners?.("plotly_hover")

@@ -52,6 +52,7 @@ const lines = (s, view) => {
   const image = format => file(format, () => view.answer.kind === "parallel" ? drawing(s, view, format) : picture(s, view, format))
   const editing = s.canEdit ? [
     ["edit", "Edit", () => edited(s, tile)],
+    ["content_copy", "Duplicate", () => doubled(s, tile)],
     ["arrow_back", "Move left", place > 0 && (() => shift(place - 1))],
     ["arrow_forward", "Move right", place < tiles.length - 1 && (() => shift(place + 1))],
     ...s.board.sections.flatMap((each, at) => at === section ? [] : [["drive_file_move", `Move to ${each.title}`, () => change(s, moved(s.board, tile.id, at, ""))]]).slice(0, 8),
@@ -60,7 +61,7 @@ const lines = (s, view) => {
     ["height", "Taller", heightOf(tile) < HIGHEST && (() => shape(each => ({height: within(LOWEST, heightOf(each) + 60, HIGHEST)})))],
     ["height", "Lower", heightOf(tile) > LOWEST && (() => shape(each => ({height: within(LOWEST, heightOf(each) - 60, HIGHEST)})))],
     ["visibility_off", "Hide", () => shape(() => ({hidden: true}))],
-    ["delete", "Remove", () => change(s, removed(s.board, tile.id))],
+    ["delete", "Remove", () => dropped(s, title, removed(s.board, tile.id))],
     null] : []
   return [...editing,
     ["image", "Save as PNG", isDrawn && image("png")],
