@@ -9,14 +9,18 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 import orjson
+from sqlalchemy import JSON, or_, type_coerce
+from sqlmodel import col, select
 
 from services import access, artifacts
 from services.core.errors import Invalid, NotFound
+from services.core.states import AssetKind
 from services.engines import files
 from services.engines.files import File
+from services.models import REGISTRY
 from services.store import metrics as store
 from services.store.metrics import Run
-from services.store.rows import Job
+from services.store.rows import Asset, Job
 from services.studio import Scope, run_root
 
 # What browsers draw, by suffix.
@@ -34,6 +38,7 @@ TABLE_IMAGES = "table_images/"
 # Of a run: a folder of a million pictures must not hold up the others.
 MOST_FILES = 20_000
 LARGEST_TABLE = 64 << 20
+MOST_MODELS = 20
 # As `mlflow.log_image` names a picture with a key: `/` of the key is `~` (`#` before 3.0), `+` was `%`.
 _LOGGED = re.compile(
     r"images/(?P<key>.+)(?P<by>[+%])step(?P=by)(?P<step>-?\d{1,18})(?P=by)timestamp(?P=by)(?P<time>\d{1,18})(?P=by)"
@@ -137,6 +142,20 @@ def table(scope: Scope, name: str, path: str, *, limit: int = 1000) -> Table:
     except (orjson.JSONDecodeError, KeyError, TypeError) as cause:
         raise Invalid(f"'{path[:200]}' is no table as mlflow.log_table writes it.") from cause
     return Table(path, columns, shown, len(rows))
+
+
+def registered(scope: Scope, name: str) -> list[Asset]:
+    """The versions of models that were made of this run, the newest first."""
+    access.require(scope, "models/read")
+    run, job = _found(scope, name)
+    facts = type_coerce(col(Asset.facts), JSON)
+    is_its = [col(Asset.job_id) == job.id] if job is not None else []
+    if run is not None:
+        is_its += [facts[place].as_string() == run.run_id for place in ("run_id", (REGISTRY, "run_id"))]
+    mine = (Asset.workspace_id == scope.workspace_id, Asset.kind == AssetKind.model, or_(*is_its))
+    return list(
+        scope.session.exec(select(Asset).where(*mine).order_by(col(Asset.created_at).desc()).limit(MOST_MODELS))
+    )
 
 
 def media_type(path: str) -> str:

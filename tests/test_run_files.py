@@ -5,12 +5,14 @@ from pathlib import Path
 
 import orjson
 import pytest
+from sqlmodel import select
 
 from services import run_files
 from services.core.errors import Denied, Invalid, NotFound
+from services.core.states import AssetKind
 from services.run_files import Image, Picture, Table
 from services.store import metrics as store
-from services.store.rows import Principal, RoleAssignment
+from services.store.rows import Asset, Job, Principal, RoleAssignment
 from services.studio import run_root
 from tests.conftest import Stage
 from tests.test_run_marks import RUN, with_job, with_run
@@ -198,3 +200,23 @@ def test_a_job_that_has_no_run_yet_has_no_tables(lite: Stage):
         assert run_files.images(scope, ["calm_otter"]) == {}
         with pytest.raises(NotFound):
             run_files.opened(scope, "calm_otter", "x")
+
+
+def test_models_that_were_made_of_a_run_are_found_by_what_mlflow_said_and_by_the_job(stage: Stage):
+    with_run(stage)
+    with_run(stage, "b" * 32)
+    with_job(stage, "calm_otter", "b" * 32)
+    with stage.scope() as scope:
+        job = scope.session.exec(select(Job)).one()
+        mine: list[dict[str, object]] = [
+            {"facts": {"run_id": RUN}},
+            {"facts": {"registry": {"run_id": RUN}}},
+            {"job_id": job.id},
+            {"facts": {"run_id": "c" * 32}},
+        ]
+        for version, fields in enumerate(mine, 1):
+            fixed = {"workspace_id": stage.lab.id, "kind": AssetKind.model, "name": "m", "hash": ""}
+            scope.session.add(Asset.model_validate({**fixed, "version": str(version), **fields}))
+    with stage.scope(stage.cleo, write=False) as scope:
+        assert {row.version for row in run_files.registered(scope, RUN)} == {"1", "2"}
+        assert [row.version for row in run_files.registered(scope, "calm_otter")] == ["3"]

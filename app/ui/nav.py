@@ -37,6 +37,7 @@ SCREENS = {
         Screen("datastore", "Datastore", "storage", parent="datastores"),
         Screen("experiments", "Experiments", "science", section="Assets"),
         Screen("experiment", "Experiment", "science", parent="experiments"),
+        Screen("run", "Run", "science", parent="experiments"),
         Screen("components", "Components", "widgets", section="Assets"),
         Screen("component", "Component", "widgets", parent="components"),
         Screen("environments", "Environments", "deployed_code", section="Assets"),

@@ -13,6 +13,11 @@ def artifact(job: str, path: str) -> str:
     return _made("artifact", job, path=path) if context.behind_gate() else ""
 
 
+def run_artifact(name: str, path: str) -> str:
+    """Of any run."""
+    return _made("run-artifact", name, path=path) if context.behind_gate() else ""
+
+
 def output(job: str, name: str, path: str) -> str:
     return _made("output", job, name=name, path=path) if context.behind_gate() else ""
 
