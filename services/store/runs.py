@@ -51,6 +51,8 @@ _NAMED = {
     "params": ("param", "key_id", ""),
     "tags": ("tag", "key", " AND m.wish <> 'remove'"),
 }
+# What has an index by number: the latest value of a metric, a parameter.
+_WALKS = {("metrics", "last"): ("metric", "last"), ("params", "last"): ("param", "num")}
 _MOST_RANGES = 60
 _FEW = 2000
 _NO_RUN = "1 = 0"
@@ -168,8 +170,8 @@ def tags(session: Session, run_ids: Sequence[str], keys: Sequence[str]) -> dict[
     found: dict[tuple[str, str], str] = {}
     for some in _batches(run_ids):
         rows = ask.run(
-            f"SELECT run_id, key, value FROM tag WHERE run_id IN ({_marks(some)}) AND key IN ({_marks(keys)})"
-            " AND wish <> 'remove'",
+            f"SELECT run_id, key, value FROM {ask.of_runs('tag')} WHERE run_id IN ({_marks(some)})"
+            f" AND key IN ({_marks(keys)}) AND wish <> 'remove'",
             [*some, *keys],
         )
         found |= {(run_id, key): value for run_id, key, value in rows}
@@ -236,6 +238,10 @@ class _Asking:
         """Past SQLAlchemy's compiler, which would cost more than the question."""
         sql = text if self.is_sqlite else text.replace("?", "%s")
         return self.connection.exec_driver_sql(sql, tuple(parameters)).fetchall()
+
+    def of_runs(self, table: str) -> str:
+        """The table, read by run: without statistics SQLite would read all that has the key instead."""
+        return f"{table} INDEXED BY sqlite_autoindex_{table}_1" if self.is_sqlite else table
 
     def condition(self, expression: Expression, *, is_plain: bool = False) -> Sql:
         """True or false, never NULL; `is_plain` where NULL would do for false, which indexes understand."""
@@ -460,10 +466,10 @@ class _Search:
 
     def page(self, limit: int, offset: int) -> list[str]:
         order = [each for each in self.query.order_by if self._is_known(each[0])]
+        walk = _WALKS.get((order[0][0].kind, order[0][0].aggregate)) if order else None
         few = self._few(limit + offset)
-        leading = order[0][0] if order else None
-        if few is None and leading is not None and leading.kind == "metrics" and leading.aggregate == "last":
-            return self._walked(order, limit, offset)
+        if few is None and walk is not None:
+            return self._walked(walk, order, limit, offset)
         return self._sorted(few or Source(), order, limit, offset)
 
     def count(self, most: int | None) -> int:
@@ -496,28 +502,30 @@ class _Search:
         given = (*source.parameters, *joins.parameters, *self.where.parameters, limit, offset)
         return [row[0] for row in self.ask.run(text, given)]
 
-    def _walked(self, order: Sequence[tuple[Field, bool]], limit: int, offset: int) -> list[str]:
-        """Along the index of a metric: the numbers, then NaN, then the runs without it."""
+    def _walked(self, walk: tuple[str, str], order: Sequence[tuple[Field, bool]], limit: int, offset: int) -> list[str]:
+        """Along the index of what was logged: the numbers, then what is none, then the runs without it."""
         (first, descending), rest = order[0], order[1:]
+        table, column = walk
         key = self.ask.keys[first.name]
-        joins, terms = self._order(rest)
-        walk = f"metric s CROSS JOIN run r{self.job} {joins.text}"
-        mine = f"s.key_id = {key} AND r.run_id = s.run_id"
-        logged = f"SELECT 1 FROM metric s WHERE s.run_id = r.run_id AND s.key_id = {key}"
-        bound = self._bound(first)
         way = "DESC" if descending else "ASC"
+        joins, terms = self._order(rest)
+        by_text = f"{self.ask.binary('s.value', first)} {way}, {terms}" if table == "param" else terms
+        place = f"{table} s CROSS JOIN run r{self.job} {joins.text}"
+        mine = f"s.key_id = {key} AND r.run_id = s.run_id AND s.{column} IS"
+        logged = f"SELECT 1 FROM {table} s WHERE s.run_id = r.run_id AND s.key_id = {key}"
+        bound = self._bound(first, f"s.{column}")
         phases = (
-            (walk, Sql(f"{mine} AND s.last IS NOT NULL{bound.text}", bound.parameters), f"s.last {way}, {terms}"),
-            (walk, Sql(f"{mine} AND s.last IS NULL"), terms),
+            (place, Sql(f"{mine} NOT NULL{bound.text}", bound.parameters), f"s.{column} {way}, {by_text}"),
+            (place, Sql(f"{mine} NULL"), by_text),
             (f"run r{self.job} {joins.text}", Sql(f"NOT EXISTS ({logged})"), terms),
         )
         found: list[str] = []
         passed = 0
-        for place, condition, terms_ in phases:
+        for source, condition, by in phases:
             skipped = max(0, offset - passed)
-            body = f"FROM {place} WHERE {condition.text} AND {self.where.text}"
+            body = f"FROM {source} WHERE {condition.text} AND {self.where.text}"
             given = (*joins.parameters, *condition.parameters, *self.where.parameters)
-            text = f"SELECT r.run_id {body} ORDER BY {terms_} LIMIT ? OFFSET ?"
+            text = f"SELECT r.run_id {body} ORDER BY {by} LIMIT ? OFFSET ?"
             some = [row[0] for row in self.ask.run(text, (*given, limit - len(found), skipped))]
             found += some
             if len(found) == limit:
@@ -528,13 +536,14 @@ class _Search:
                 passed += int(self.ask.run(f"SELECT count(*) {body}", given)[0][0])
         return found
 
-    def _bound(self, field: Field) -> Sql:
-        """What the filter says of the metric that sorts, so that the walk begins and ends there."""
+    def _bound(self, field: Field, column: str) -> Sql:
+        """What the filter says of the numbers that sort, so that the walk begins and ends there."""
         where = self.query.where
         made = [
-            self.ask.test(field, "s.last", part.op, part.value)
+            self.ask.test(field, column, part.op, part.value)
             for part in (where.parts if isinstance(where, And) else (where,))
             if isinstance(part, Compare) and part.field == field and part.op in {*_ORDERED, "="}
+            if not isinstance(part.value, str)
         ]
         return Sql("".join(f" AND {each.text}" for each in made), _joined(made))
 
@@ -544,26 +553,27 @@ class _Search:
         ]
         terms = [term for _, some in made for term in some]
         joins = [join for join, _ in made if join.text]
-        terms += ["r.start_time DESC NULLS LAST", "r.run_id"]
+        if not any(each.name == "created" and each.kind == "attribute" for each, _ in order):
+            terms.append("r.start_time DESC NULLS LAST")
+        terms.append("r.run_id")
         return Sql(" ".join(join.text for join in joins), _joined(joins)), ", ".join(terms)
 
     def _few(self, reach: int) -> Source | None:
         """What to look at one by one instead of walking an index, where that is little."""
         most = max(500, isqrt(reach * self._all_runs()))
         place = self._place()
-        if self._counted(place, most) < most:
+        if not self.ask.run(f"{place.text} LIMIT 1 OFFSET {most}", place.parameters):
             return Source()
         driver = self._driver(self.query.where, most) if self.query.where is not None else None
         if driver is None or driver[1] >= most:
             return None
-        ranges, _ = driver
-        text = " UNION ".join(each.text for each in ranges)
-        return Source(f"({text}) AS d CROSS JOIN run r", _joined(ranges), "r.run_id = d.run_id AND ")
+        text = " UNION ".join(each.text for each in driver[0])
+        return Source(f"({text}) AS d CROSS JOIN run r", _joined(driver[0]), "r.run_id = d.run_id AND ")
 
     def _place(self) -> Sql:
         ids = self.query.experiment_ids
         inside = "" if ids is None else f" AND experiment_id IN ({_marks(ids)})" if ids else f" AND {_NO_RUN}"
-        return Sql(f"SELECT run_id FROM run WHERE workspace_id = ?{inside}", (self.query.workspace_id, *(ids or ())))
+        return Sql(f"SELECT 1 FROM run WHERE workspace_id = ?{inside}", (self.query.workspace_id, *(ids or ())))
 
     def _all_runs(self) -> int:
         if self.ask.is_sqlite:
@@ -611,12 +621,14 @@ class _Search:
         if found is None:
             return Sql("SELECT run_id FROM run WHERE 1 = 0")
         table, condition = found
-        beginning = ""
-        given = condition.parameters
         if table != "metric" and isinstance(leaf, Compare) and leaf.op == "=" and isinstance(leaf.value, str):
-            beginning = " AND substr(m.value, 1, 100) = ?"
-            given = (*given, leaf.value[:100])
-        return Sql(f"SELECT m.run_id FROM {table} m WHERE {condition.text}{beginning}", given)
+            # Without the whole value beside it: SQLite would put that in for the column and lose the index.
+            key, named = ("m.key = ?", (leaf.field.name,)) if table == "tag" else (condition.text.split(" AND ")[0], ())
+            beginning = leaf.value[:100]
+            return Sql(
+                f"SELECT m.run_id FROM {table} m WHERE {key} AND substr(m.value, 1, 100) = ?", (*named, beginning)
+            )
+        return Sql(f"SELECT m.run_id FROM {table} m WHERE {condition.text}", condition.parameters)
 
     def _range_of_attribute(self, leaf: Compare | In | IsNull) -> Sql | None:
         if not isinstance(leaf, Compare) or leaf.op != "=":
@@ -651,7 +663,7 @@ def _read_metrics(
     if not keyed:
         return
     text = (
-        f"SELECT run_id, key_id, {', '.join(columns)} FROM metric"
+        f"SELECT run_id, key_id, {', '.join(columns)} FROM {ask.of_runs('metric')}"
         f" WHERE run_id IN ({_marks(run_ids)}) AND key_id IN ({_marks(keyed)})"
     )
     for row in ask.run(text, (*run_ids, *keyed)):
@@ -669,7 +681,8 @@ def _read_texts(
     if not keyed:
         return
     text = (
-        f"SELECT run_id, key_id, value FROM param WHERE run_id IN ({_marks(run_ids)}) AND key_id IN ({_marks(keyed)})"
+        f"SELECT run_id, key_id, value FROM {ask.of_runs('param')} WHERE run_id IN ({_marks(run_ids)})"
+        f" AND key_id IN ({_marks(keyed)})"
     )
     for run_id, key, value in ask.run(text, (*run_ids, *keyed)):
         found[keyed[key]][run_id] = value
@@ -682,8 +695,8 @@ def _read_tags(
     if not named:
         return
     text = (
-        f"SELECT run_id, key, value FROM tag WHERE run_id IN ({_marks(run_ids)}) AND key IN ({_marks(named)})"
-        " AND wish <> 'remove'"
+        f"SELECT run_id, key, value FROM {ask.of_runs('tag')} WHERE run_id IN ({_marks(run_ids)})"
+        f" AND key IN ({_marks(named)}) AND wish <> 'remove'"
     )
     for run_id, key, value in ask.run(text, (*run_ids, *named)):
         found[named[key]][run_id] = value
