@@ -3,13 +3,15 @@
 A run is named by its job's name where a job's own run, else by MLflow's id; both are understood everywhere.
 """
 
+import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, cast
 
+import numpy as np
 from sqlmodel import col, select
 
 from services import access
@@ -17,10 +19,11 @@ from services.core import colors
 from services.core import directions as guesses
 from services.core.errors import Invalid, NotFound
 from services.core.times import now, since_epoch
+from services.engines import run_tables
 from services.metrics import MetricSummary
 from services.specs import filters
-from services.specs.filters import Compare, Expression, Or
-from services.specs.run_fields import Field
+from services.specs.filters import And, Compare, Expression, IsNull, Not, Or
+from services.specs.run_fields import Field, Type
 from services.specs.run_fields import field as read_field
 from services.store import metrics as summaries
 from services.store import runs as store
@@ -31,7 +34,14 @@ from services.studio import Scope
 MOST_ROWS = 1000
 MOST_COLUMNS = 200
 MOST_NAMED = 200
+MOST_GROUPS = 200
 COUNTED = 1000
+_NAN = math.nan
+_LAST = 2
+_ALWAYS: dict[str, Type] = {
+    "id": "text", "job": "text", "name": "text", "experiment": "text", "status": "text",
+    "created": "time", "started": "time", "ended": "time", "creator": "text",
+}  # fmt: skip
 NOTE, COLOR = "mlflow.note.content", "atelier.color"
 NEWEST = ("-created",)
 Cell = float | str | bool | datetime | None
@@ -94,6 +104,26 @@ class RunsPage:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """Of the numbers of a group, NaN left out: the mean, the sample's standard deviation, the best one."""
+
+    n: int
+    mean: float | None = None
+    std: float | None = None
+    best: float | None = None
+
+
+@dataclass(frozen=True)
+class GroupLine:
+    """Runs that are alike; `filter` finds just these, so that a group is a question and no list of ids."""
+
+    values: dict[str, Cell]
+    count: int
+    cells: dict[str, Spread]
+    filter: str
+
+
+@dataclass(frozen=True)
 class Keys:
     """Names in order, the first of `total`; `prefixes` counts all of them by what is before the last "/" or "."."""
 
@@ -139,6 +169,56 @@ def count(scope: Scope, query: RunsQuery | None = None) -> int:
     """All of them, however many."""
     access.require(scope, "experiments/runs/read")
     return store.count(scope.session, _asked(scope, query or RunsQuery()))
+
+
+def grouped(scope: Scope, query: RunsQuery, group_by: Sequence[str], *, limit: int = MOST_GROUPS) -> list[GroupLine]:
+    """The runs of a query by what they have in common, over all of its pages.
+
+    The columns that are numbers are summed up; of parameters only those values count that are numbers. Groups are
+    in the order of the first field of `order_by` that is a column (by its mean) or a group (by its value), else the
+    largest come first.
+    """
+    access.require(scope, "experiments/runs/read")
+    by, columns = _columns(group_by), _columns(query.columns)
+    if not by or len(by) > 10 or any(each.step is not None for each in by):
+        raise Invalid("Runs are grouped by one to ten fields, none of them a value at a step.", where="group_by")
+    asked = _asked(scope, query)
+    base = filters.parse(query.filter) if query.filter.strip() else None
+    numbers = [each for each in columns if each.type == "number" or each.kind == "params"]
+    ids = store.matching(scope.session, asked)
+    found = store.cells(scope.session, asked, ids, list(dict.fromkeys([*by, *numbers])))
+    for each in numbers:
+        if each.step is not None:
+            found[each] = _at_step(scope, each, ids)
+    members: dict[tuple[store.Cell, ...], list[str]] = {}
+    for run_id in ids:
+        members.setdefault(tuple(_grouping(found[each].get(run_id)) for each in by), []).append(run_id)
+    better = directions(scope, [each.name for each in numbers if each.kind == "metrics"])
+    ordered = _ordered_groups(members, by, numbers, found, asked.order_by)
+    return [
+        GroupLine(
+            {str(each): _shown(each, value) for each, value in zip(by, values, strict=True)},
+            len(run_ids),
+            {str(each): _spread(_numbers(found[each], run_ids), _better(each, better)) for each in numbers},
+            str(filters.all_of(base, *(_is(each, value) for each, value in zip(by, values, strict=True)))),
+        )
+        for values, run_ids in ordered[:limit]
+    ]
+
+
+def exported(scope: Scope, query: RunsQuery, format: Literal["csv", "parquet"]) -> Iterator[bytes]:
+    """All runs of a query, whatever its page, as a file; to be read to its end while the scope is open.
+
+    CSV is safe to open in a spreadsheet; in Parquet columns have types and what is missing is null.
+    """
+    access.require(scope, "experiments/runs/read")
+    columns, asked = _columns(query.columns), _asked(scope, query)
+    if format not in {"csv", "parquet"}:
+        raise Invalid(f"Runs are exported as csv or parquet, not as '{format[:20]}'.", where="format")
+    chosen = [each for each in columns if str(each) not in _ALWAYS]
+    types: dict[str, Type] = {**_ALWAYS, **{str(each): each.type for each in chosen}}
+    pages = _pages(scope, asked, chosen)
+    return run_tables.as_csv(types, pages) if format == "csv" else run_tables.as_parquet(types, pages)
 
 
 def keys(
@@ -322,24 +402,116 @@ def _cells(
     scope: Scope, asked: store.RunQuery, ids: Sequence[str], columns: Sequence[Field]
 ) -> dict[str, Mapping[str, Cell]]:
     found = store.cells(scope.session, asked, ids, columns)
+    shown: dict[str, Mapping[str, Cell]] = {}
     for each in columns:
-        if each.step is not None:
-            found[each] = dict(_at_step(scope, each, ids))
-    return {
-        str(each): {run: since_epoch(cast("int", at)) for run, at in found[each].items()}
-        if each.type == "time"
-        else found[each]
-        for each in columns
-    }
+        values = found[each] if each.step is None else _at_step(scope, each, ids)
+        is_time = each.type == "time"
+        shown[str(each)] = {run: _shown(each, value) for run, value in values.items()} if is_time else values
+    return shown
 
 
-def _at_step(scope: Scope, field: Field, ids: Sequence[str]) -> dict[str, float]:
+def _at_step(scope: Scope, field: Field, ids: Sequence[str]) -> dict[str, store.Cell]:
     """The latest by time, where a step was logged more than once."""
     keys = store.key_ids(scope.session, [field])
     if field.name not in keys:
         return {}
     lines = scope.studio.history.chart(keys[field.name], ids, start=field.step, end=field.step)
     return {run_id: float(line.value[-1]) for run_id, line in lines.items() if len(line)}
+
+
+def _pages(scope: Scope, asked: store.RunQuery, columns: Sequence[Field]) -> Iterator[list[list[Cell]]]:
+    """The ids are settled at once, so that a run that is made meanwhile shifts nothing."""
+    ids = store.page(scope.session, asked, limit=1 << 31)
+    for start in range(0, len(ids), MOST_ROWS):
+        yield [
+            [
+                *(line.run_id, line.job or None, line.name, line.experiment, line.status),
+                *(line.created, line.started, line.ended, line.user or None),
+                *line.cells.values(),
+            ]
+            for line in _lines(scope, asked, ids[start : start + MOST_ROWS], columns)
+        ]
+
+
+def _grouping(value: store.Cell) -> store.Cell:
+    """NaN is one value here, though it equals nothing."""
+    return _NAN if isinstance(value, float) and math.isnan(value) else value
+
+
+def _ordered_groups(
+    members: Mapping[tuple[store.Cell, ...], list[str]],
+    by: Sequence[Field],
+    numbers: Sequence[Field],
+    found: Mapping[Field, Mapping[str, store.Cell]],
+    order_by: Sequence[tuple[Field, bool]],
+) -> list[tuple[tuple[store.Cell, ...], list[str]]]:
+    groups = sorted(members.items(), key=lambda group: (-len(group[1]), [_sortable(value) for value in group[0]]))
+    leading = next((each for each in order_by if each[0] in by or each[0] in numbers), None)
+    if leading is None:
+        return groups
+    field, descending = leading
+
+    def value(group: tuple[tuple[store.Cell, ...], list[str]]) -> tuple[int, float, str]:
+        if field in by:
+            return _sortable(group[0][by.index(field)])
+        return _sortable(_spread(_numbers(found[field], group[1]), None).mean)
+
+    keyed = [(value(group), group) for group in groups]
+    there = sorted((each for each in keyed if each[0][0] < _LAST), key=lambda each: each[0], reverse=descending)
+    return [group for _, group in [*there, *(each for each in keyed if each[0][0] == _LAST)]]
+
+
+def _sortable(value: store.Cell) -> tuple[int, float, str]:
+    """Numbers, then texts; NaN and what is missing last."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return (_LAST, 0, "" if value is None else " ")
+    if isinstance(value, str):
+        number = summaries.number(value)
+        return (1, 0, value) if number is None else (0, number, value)
+    return (0, value, "")
+
+
+def _numbers(values: Mapping[str, store.Cell], run_ids: Sequence[str]) -> list[float]:
+    found = []
+    for run_id in run_ids:
+        value = values.get(run_id)
+        number = summaries.number(value) if isinstance(value, str) else value
+        if number is not None and not math.isnan(number):
+            found.append(float(number))
+    return found
+
+
+def _spread(values: Sequence[float], is_higher_better: bool | None) -> Spread:
+    if not values:
+        return Spread(0)
+    with np.errstate(all="ignore"):
+        mean = float(np.mean(values))
+        std = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+    best = None if is_higher_better is None else max(values) if is_higher_better else min(values)
+    return Spread(len(values), _finite(mean), _finite(std), best)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _better(field: Field, known: Mapping[str, bool]) -> bool | None:
+    """Less time is better; of parameters nobody can say."""
+    if field.kind == "metrics":
+        return known[field.name]
+    return False if field.kind == "attribute" else None
+
+
+def _is(field: Field, value: store.Cell) -> Expression:
+    """An expression for having just this value."""
+    if value is _NAN:
+        return And((IsNull(field, negated=True), Not(Compare(field, "<=", math.inf))))
+    shown = _shown(field, value)
+    return IsNull(field) if shown is None else Compare(field, "=", shown)
+
+
+def _shown(field: Field, value: store.Cell) -> Cell:
+    return since_epoch(cast("int", value)) if field.type == "time" else value
 
 
 def _prefix(name: str) -> str:
