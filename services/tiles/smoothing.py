@@ -4,7 +4,9 @@ import numpy as np
 import numpy.typing as npt
 
 Values = npt.NDArray[np.float64]
-BLOCK = 64
+# What a point still counts for when it does not count any more.
+NEGLIGIBLE = 1e-18
+# Longer kernels cost less by way of their spectrum.
 DIRECT = 129
 
 
@@ -20,7 +22,9 @@ def smoothed(values: Values, kind: str, weight: float) -> Values:
 
 def ema(values: Values, weight: float) -> Values:
     """Exponential moving average, each divided by the sum of the weights that it had."""
-    known = 1 - weight ** np.arange(1, len(values) + 1)
+    settled = min(len(values), int(np.log(NEGLIGIBLE) / np.log(weight)) + 1)
+    known = np.ones(len(values))
+    known[:settled] -= weight ** np.arange(1, settled + 1)
     return _recurrence((1 - weight) * values, weight) / known
 
 
@@ -33,20 +37,12 @@ def gaussian(values: Values, weight: float) -> Values:
 
 
 def _recurrence(given: Values, weight: float) -> Values:
-    """y[n] = weight · y[n-1] + given[n]: within blocks by one product, from block to block by the same question."""
-    if len(given) <= BLOCK:
-        return np.asarray(_powers(weight)[: len(given), : len(given)] @ given)
-    padded = np.concatenate([given, np.zeros(-len(given) % BLOCK)]).reshape(-1, BLOCK)
-    within = padded @ _powers(weight).T
-    carried = _recurrence(within[:, -1].copy(), weight**BLOCK)
-    within[1:] += carried[:-1, None] * weight ** np.arange(1, BLOCK + 1)
-    return np.asarray(within.reshape(-1)[: len(given)])
-
-
-def _powers(weight: float) -> Values:
-    """Lower triangular: what a point in a block still counts for at a later one."""
-    apart = np.subtract.outer(np.arange(BLOCK), np.arange(BLOCK))
-    return np.where(apart >= 0, weight ** np.maximum(apart, 0).astype(np.float64), 0.0)
+    """y[n] = weight · y[n-1] + given[n]: each round doubles how far a point looks back."""
+    found, back = given, 1
+    while back < len(given) and weight**back > NEGLIGIBLE:
+        found = np.concatenate([found[:back], found[back:] + weight**back * found[:-back]])
+        back *= 2
+    return found
 
 
 def _convolved(values: Values, kernel: Values) -> Values:
