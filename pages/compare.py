@@ -5,12 +5,13 @@ from collections.abc import Callable
 import streamlit as st
 
 from app import context
-from app.ui import address, compare_runs, compare_table, parts, tabs
+from app.ui import address, compare_luck, compare_runs, compare_sections, compare_table, parts, tabs
 from app.ui.compare_runs import AGGREGATES
 from services import comparisons
 from services.comparisons import RunComparison
 
 COURSES = 24
+BESIDE = ("code", "environment", "data", "host", "files", "logs")
 ROWS = 100
 
 
@@ -75,12 +76,26 @@ def empty() -> None:
     )
 
 
+def section(word: str) -> Callable[[], None]:
+    """A tab that shows what the other run has otherwise than the baseline."""
+
+    def draw() -> None:
+        other = compare_runs.other(found)
+        with context.scope() as s:
+            told = comparisons.diff(s, found.baseline, other.id, word)
+        compare_sections.show(told, found.runs[0], other, only_differing=address.flag("only"))
+
+    return draw
+
+
 TABS: dict[str, tuple[str, Callable[[], object]]] = {
     "metrics": ("Metrics", metrics),
     "params": ("Parameters", params),
     "tags": ("Tags", tags),
+    **{word: (word.capitalize(), section(word)) for word in BESIDE},
+    "significance": ("Significance", lambda: compare_luck.significance(found)),
+    "changed": ("What changed", lambda: compare_luck.changed(found)),
 }
-BESIDE: tuple[str, ...] = ()
 
 names = compare_runs.asked()
 if len(names) < 2:
@@ -94,5 +109,5 @@ else:
     if found.missing:
         parts.banner("orange", f"Not here, or no more: {', '.join(found.missing[:5])}.")
     compare_runs.strip(found)
-    compare_runs.toolbar(found, tab, BESIDE)
+    compare_runs.toolbar(found, tab, (*BESIDE, "changed"))
     tabs.show("compare", TABS)

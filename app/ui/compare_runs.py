@@ -54,7 +54,7 @@ def toolbar(found: RunComparison, tab: str, beside: Sequence[str]) -> None:
         _select("baseline", "Baseline", labels, found.baseline)
         if tab in beside:
             _select("other", "Compared with", {k: v for k, v in labels.items() if k != found.baseline}, other(found).id)
-        if tab in ("", "metrics"):
+        if tab in ("", "metrics", "significance", "changed"):
             chosen = address.text("agg", "last")
             _select("agg", "Value", AGGREGATES, chosen if chosen in AGGREGATES else "last", width=130)
         if tab in ("", "metrics", "params", "tags"):

@@ -193,7 +193,7 @@ def _is_data(value: Any) -> bool:
 
 def _counts(scope: Scope, row: Asset) -> dict[str, str]:
     """Rows are known when a profile was made; nothing is computed for a comparison."""
-    found = {name: str(row.facts[name]) for name in ("size", "files") if name in row.facts}
+    found: dict[str, str] = {name: str(row.facts[name]) for name in ("size", "files") if name in row.facts}
     if row.kind == AssetKind.data:
         with suppress(AtelierError):  # it may be gone, or its place be unreadable
             profile = previews.profile(previews.view(scope, row)).result

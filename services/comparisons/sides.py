@@ -7,19 +7,10 @@ from sqlmodel import col, or_, select
 
 from services import access
 from services.core.errors import NotFound
-from services.core.states import JobStatus
 from services.store.metrics import Run
 from services.store.rows import Experiment, Job
+from services.store.runs import STATUSES
 from services.studio import Scope
-
-# MLflow's words in the studio's.
-STATUS = {
-    "SCHEDULED": JobStatus.Queued,
-    "RUNNING": JobStatus.Running,
-    "FINISHED": JobStatus.Completed,
-    "FAILED": JobStatus.Failed,
-    "KILLED": JobStatus.Canceled,
-}
 
 
 @dataclass(frozen=True)
@@ -47,10 +38,10 @@ class Side:
         return self.run.run_id if self.run is not None else ""
 
     @property
-    def status(self) -> JobStatus:
+    def status(self) -> str:
         if self.job is not None and self.is_own:
-            return self.job.status
-        return STATUS.get(self.run.status if self.run is not None else "", JobStatus.NotStarted)
+            return str(self.job.status)
+        return STATUSES.get(self.run.status, self.run.status) if self.run is not None else ""
 
 
 def sides(scope: Scope, names: Sequence[str]) -> list[Side]:
@@ -70,7 +61,7 @@ def sides(scope: Scope, names: Sequence[str]) -> list[Side]:
     }
     makers = {run.job_id for run in runs.values() if run.job_id}
     made = {job.id: job for job in scope.session.exec(select(Job).where(*here, col(Job.id).in_(makers)))}
-    found = {}
+    found: dict[str, Side] = {}
     for name in wanted:
         if (job := jobs.get(name)) is not None:
             side = Side(runs.get(job.run_id or ""), job)

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import func
 from sqlmodel import col, select
 
-from services import access
+from services import access, runs
 from services.comparisons.facts import literals
 from services.comparisons.sides import Side, recent, sides
 from services.core import colors
@@ -136,7 +136,7 @@ def compare_runs(
     access.require(scope, "experiments/runs/read")
     if aggregate not in AGGREGATES:
         raise Invalid(f"'{aggregate[:80]}' is nothing that is kept of a metric.", hint=f"One of: {_list(AGGREGATES)}.")
-    found, missing = _found(scope, names, baseline)
+    found, missing = beside(scope, names, baseline)
     asked = _Asked(found, aggregate, only_differing, search, limit)
     metrics, metric_count = _metrics(scope, asked) if "metrics" in kinds else ([], 0)
     params, param_count = _params(scope, asked) if "params" in kinds else ([], 0)
@@ -166,20 +166,14 @@ def sparks(
 ) -> dict[str, dict[str, Series]]:
     """Of each metric and run the line in at most so many points; who never logged it is left out."""
     access.require(scope, "experiments/runs/read")
-    runs = {each.run_id: each.name for each in sides(scope, names) if each.run_id}
+    known = {each.run_id: each.name for each in sides(scope, names) if each.run_id}
     numbers = store.key_ids(scope.session, list(keys))
     found = {}
     for key in keys:
-        if key in numbers and runs:
-            drawn = scope.studio.history.chart(numbers[key], list(runs), max_points=points)
-            found[key] = {runs[run_id]: series for run_id, series in drawn.items() if len(series)}
+        if key in numbers and known:
+            drawn = scope.studio.history.chart(numbers[key], list(known), max_points=points)
+            found[key] = {known[run_id]: series for run_id, series in drawn.items() if len(series)}
     return found
-
-
-def directions(scope: Scope, metrics: Sequence[str]) -> dict[str, bool]:
-    """Whether more is better."""
-    access.require(scope, "experiments/runs/read")
-    return {key: not any(word in key.lower() for word in ("loss", "error", "mse", "mae", "time")) for key in metrics}
 
 
 def heads(scope: Scope, found: Sequence[Side]) -> list[RunHead]:
@@ -204,6 +198,50 @@ def heads(scope: Scope, found: Sequence[Side]) -> list[RunHead]:
     return [_head(each, tags, experiments) for each in found]
 
 
+def beside(scope: Scope, names: Sequence[str], baseline: str) -> tuple[list[Side], list[str]]:
+    """The runs with the baseline first, and the names that are not here. Raises as `compare_runs`."""
+    access.require(scope, "experiments/runs/read")
+    wanted = list(dict.fromkeys(name for name in names if name))
+    if baseline and baseline not in wanted:
+        wanted.insert(0, baseline)
+    if len(wanted) > MOST_RUNS:
+        raise Invalid(f"At most {MOST_RUNS} runs are compared at once; these are {len(wanted)}.", where="run")
+    found = sides(scope, wanted)
+    known = {name for each in found for name in (each.name, each.run_id)}
+    missing = [name for name in wanted if name not in known]
+    if len(found) < 2:
+        if missing:
+            raise NotFound(f"Run '{missing[0][:80]}' was not found.")
+        raise Invalid("Two runs or more are compared.", where="run", hint="Name another one.")
+    return sorted(found, key=lambda each: bool(baseline) and baseline not in {each.name, each.run_id}), missing
+
+
+def values_of(scope: Scope, found: Sequence[Side], metric: str, aggregate: str = "last") -> dict[str, float | None]:
+    """One metric by the runs' names; NaN is None, and who never logged it is left out."""
+    access.require(scope, "experiments/runs/read")
+    number = store.key_ids(scope.session, [metric]).get(metric)
+    names = {each.run_id: each.name for each in found if each.run_id}
+    if number is None:
+        return {}
+    return {
+        names[row.run_id]: getattr(row, aggregate) for row in store.metrics_of(scope.session, list(names), [number])
+    }
+
+
+def params_of(scope: Scope, found: Sequence[Side]) -> dict[str, list[str | None]]:
+    """All parameters, a value for each run."""
+    access.require(scope, "experiments/runs/read")
+    rows, _ = _params(scope, _Asked(found, "last", only_differing=False, search="", limit=10 * MOST_ROWS))
+    return {row.key: row.values for row in rows}
+
+
+def tags_of(scope: Scope, found: Sequence[Side]) -> dict[str, list[str | None]]:
+    """All tags of people, a value for each run."""
+    access.require(scope, "experiments/runs/read")
+    rows, _ = _tags(scope, _Asked(found, "last", only_differing=False, search="", limit=10 * MOST_ROWS))
+    return {row.key: row.values for row in rows}
+
+
 def _head(each: Side, tags: Mapping[tuple[str, str], str], experiments: Mapping[str | None, str]) -> RunHead:
     run, job = each.run, each.job
     own = job if each.is_own else None
@@ -216,7 +254,7 @@ def _head(each: Side, tags: Mapping[tuple[str, str], str], experiments: Mapping[
         run_id=each.run_id,
         job=own.name if own is not None else "",
         experiment=experiment,
-        status=str(each.status),
+        status=each.status,
         color=tags.get((each.run_id, "atelier.color")) or colors.of(each.run_id or each.name),
         user=own.created_by if own is not None else tags.get((each.run_id, "mlflow.user"), run.user if run else ""),
         compute=(job.compute or "local") if job is not None else "",
@@ -250,22 +288,6 @@ class _Asked:
         return sorted(kept, key=lambda name: (name.startswith("system/"), name))[: self.limit], len(kept)
 
 
-def _found(scope: Scope, names: Sequence[str], baseline: str) -> tuple[list[Side], list[str]]:
-    wanted = list(dict.fromkeys(name for name in names if name))
-    if baseline and baseline not in wanted:
-        wanted.insert(0, baseline)
-    if len(wanted) > MOST_RUNS:
-        raise Invalid(f"At most {MOST_RUNS} runs are compared at once; these are {len(wanted)}.", where="run")
-    found = sides(scope, wanted)
-    known = {name for each in found for name in (each.name, each.run_id)}
-    missing = [name for name in wanted if name not in known]
-    if len(found) < 2:
-        if missing:
-            raise NotFound(f"Run '{missing[0][:80]}' was not found.")
-        raise Invalid("Two runs or more are compared.", where="run", hint="Name another one.")
-    return sorted(found, key=lambda each: bool(baseline) and baseline not in {each.name, each.run_id}), missing
-
-
 def _metrics(scope: Scope, asked: _Asked) -> tuple[list[MetricRow], int]:
     value = getattr(Metric, asked.aggregate)
     rows = scope.session.connection().execute(
@@ -282,12 +304,12 @@ def _metrics(scope: Scope, asked: _Asked) -> tuple[list[MetricRow], int]:
     shown, total = asked.shown({names[number]: differs for number, differs in differ.items()})
     numbers = {name: number for number, name in names.items()}
     cells = scope.session.connection().execute(
-        select(Metric.run_id, Metric.key_id, value).where(  # type: ignore[call-overload]
+        select(Metric.run_id, Metric.key_id, value).where(
             col(Metric.run_id).in_(asked.run_ids), col(Metric.key_id).in_([numbers[name] for name in shown])
         )
     )
     values = {(run_id, number): found for run_id, number, found in cells}
-    better = directions(scope, shown)
+    better = runs.directions(scope, shown)
     table = [
         MetricRow(
             name,
@@ -331,7 +353,7 @@ def _params(scope: Scope, asked: _Asked) -> tuple[list[TextRow], int]:
     """What was logged, and what jobs were given under names that they did not log."""
     given = {each.name: literals(each.job) for each in asked.sides if each.job is not None and each.is_own}
     rows = scope.session.connection().execute(
-        select(Param.key_id, func.count(), func.min(Param.value), func.max(Param.value))  # type: ignore[call-overload]
+        select(Param.key_id, func.count(), func.min(Param.value), func.max(Param.value))
         .where(col(Param.run_id).in_(asked.run_ids))
         .group_by(col(Param.key_id))
     )
@@ -342,7 +364,7 @@ def _params(scope: Scope, asked: _Asked) -> tuple[list[TextRow], int]:
     logged = {
         (run_id, number): value
         for run_id, number, value in scope.session.connection().execute(
-            select(Param.run_id, Param.key_id, Param.value).where(  # type: ignore[call-overload]
+            select(Param.run_id, Param.key_id, Param.value).where(
                 col(Param.run_id).in_(asked.run_ids),
                 col(Param.key_id).in_([numbers[name] for name in shared if name in numbers]),
             )

@@ -7,7 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.ui import compare_table
-from services import experiments, jobs, metric_healing
+from services import comparisons, experiments, jobs, metric_healing
 from services.core.states import JobStatus
 from services.metric_tee import Tee
 from services.specs.jobs import CommandJob
@@ -65,7 +65,10 @@ def test_it_says_where_runs_are_chosen(house: Stage, opened: Opened) -> None:
     assert "Choose runs to compare" in said(opened("compare", runs="one"))
 
 
-@pytest.mark.parametrize("tab", ["metrics", "params", "tags"])
+@pytest.mark.parametrize(
+    "tab",
+    ["metrics", "params", "tags", *comparisons.SECTIONS[2:], "significance", "changed"],
+)
 def test_every_tab_opens_and_nothing_breaks_out(compared: Stage, opened: Opened, tab: str) -> None:
     for only in ("", "1"):
         test = opened("compare", runs=RUNS, tab=tab, only=only)
@@ -73,6 +76,47 @@ def test_every_tab_opens_and_nothing_breaks_out(compared: Stage, opened: Opened,
         assert "This page could not be shown" not in said(test)
         assert "<img" not in html(test)
         assert "4 runs" in said(test)
+
+
+def test_two_jobs_show_their_code_and_none_of_their_secrets(compared: Stage, opened: Opened) -> None:
+    with compared.scope() as scope:
+        for name, token in (("three", "hush-hush"), ("four", "hush")):
+            job(scope, name, environment_variables={"TOKEN": token}, display_name=seed.HOSTILE)
+    words = said(opened("compare", runs="one,two", tab="code"))
+    assert "RATE = 0.1" in words
+    assert "RATE = 0.2" in words
+    assert "train.py" in words
+    test = opened("compare", runs="three,four", tab="environment")
+    assert "another value" in said(test)
+    assert "hush" not in said(test)
+    assert "<img" not in html(test)
+    assert "Nothing differs" in said(opened("compare", runs="three,four", tab="code", only="1"))
+
+
+def test_what_changed_leads_to_the_comparison_with_the_last_good_run(compared: Stage, opened: Opened) -> None:
+    with compared.scope() as scope:
+        for place in (1, 2):
+            scope.session.get_one(Run, f"{place:032x}").status = "FINISHED"
+    words = said(opened("compare", runs="one,two", tab="changed"))
+    assert "File train.py changed." in words
+    assert "Parameter rate is 0.2 and was 0.1." in words
+    assert "runs=one%2Ctwo&amp;tab=code&amp;baseline=one&amp;other=two&amp;only=1" in words
+
+
+def test_groups_are_tested_when_they_are_large_enough(compared: Stage, opened: Opened) -> None:
+    tee = Tee(compared.studio)
+    for place in range(6):
+        run_id = f"{place + 20:032x}"
+        tee.run(Run(run_id=run_id, workspace_id=compared.lab.id, experiment_id="1", name=f"s{place}"))
+        tee.points(run_id, [Point("accuracy", 0.8 + place / 100 + (0.1 if place > 2 else 0), 0, 0)])
+        tee.params(run_id, {"lr": str(place // 3), "seed": str(place % 3)})
+    tee.close()
+    names = ",".join(f"{place + 20:032x}" for place in range(6))
+    words = said(opened("compare", runs=names, tab="significance"))
+    assert "Welch" in words
+    assert "n = 3 and 3" in words
+    assert "Taken for seeds and left out: seed" in words
+    assert "Mann–Whitney" in said(opened("compare", runs=names, tab="significance", test="mann-whitney"))
 
 
 def test_links_of_two_jobs_still_open(compared: Stage, opened: Opened) -> None:
