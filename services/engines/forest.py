@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import orjson
-from sklearn.ensemble import RandomForestRegressor
+from sklearn.ensemble import RandomForestRegressor  # type: ignore[import-untyped]
 
 TREES = 200
 ADDRESS_SPACE = 4 << 30
@@ -53,7 +53,7 @@ def _encoded(values: list[Any]) -> "np.ndarray[Any, np.dtype[np.float64]]":
     if not isinstance(values[0], str):
         return np.asarray(values, dtype=np.float64).reshape(-1, 1)
     words = np.asarray(values)
-    return (words[:, None] == np.unique(words)[None, :]).astype(np.float64)
+    return np.asarray(words[:, None] == np.unique(words)[None, :], dtype=np.float64)
 
 
 if __name__ == "__main__":

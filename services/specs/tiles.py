@@ -1,8 +1,17 @@
 """Tiles: the charts, tables and notes of a dashboard of runs, as they are written, saved and put into links."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from services.core.errors import Invalid
 from services.specs.run_fields import field
@@ -41,6 +50,11 @@ class _Tile(_Spec):
     width: Literal[3, 4, 6, 8, 12] = 6
     height: Annotated[int, Field(ge=160, le=900)] = 300
     hidden: bool = False
+
+    @model_serializer(mode="wrap")
+    def _typed(self, kept: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The type is said even where defaults are left out: it tells how the rest is read."""
+        return {"type": getattr(self, "type", ""), **kept(self)}
 
 
 class Line(_Tile):
