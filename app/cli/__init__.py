@@ -27,7 +27,9 @@ def tree() -> TyperGroup:
         jobs,
         keys,
         lineage,
+        mlflow_import,
         models,
+        runs,
         schemas,
         studio,
         validate,
@@ -63,11 +65,14 @@ def tree() -> TyperGroup:
         ("environment", environments),
         ("model", models),
         ("lineage", lineage),
+        ("run", runs),
         ("keys", keys),
         ("schema", schemas),
         ("config", config),
     ):
         app.add_typer(part.app, name=noun)
+    app.add_typer(mlflow_import.importing, name="import")
+    app.add_typer(mlflow_import.exporting, name="export")
     made = typer.main.get_command(app)
     assert isinstance(made, TyperGroup)  # noqa: S101 (it has nouns)
     return made

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import quote, urlsplit
 
 from app import presence
@@ -89,6 +89,14 @@ class Client:
                 for piece in answer.iter_bytes(1 << 20):
                     file.write(piece)
         part.replace(target)
+
+    def pour(self, path: str, target: BinaryIO) -> None:
+        """Streams an answer on, such as to standard output."""
+        with self._http.stream("GET", path) as answer:
+            if answer.status_code >= 400:
+                answer.read()
+                raise refusal(answer)
+            target.writelines(answer.iter_bytes())
 
     def send(self, path: str, pieces: Iterator[bytes], length: int) -> Any:
         """Streams a body of known length."""

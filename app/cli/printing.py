@@ -110,7 +110,7 @@ def _table(value: Any, columns: Sequence[str]) -> str:
         if not value:
             return "Nothing here yet."
         names = list(columns) or [key for key in value[0] if not isinstance(value[0][key], dict | list)]
-        titles = [name.rpartition(".")[2].replace("_", " ").capitalize() for name in names]
+        titles = [name if _is_whole(name, value[0]) else _title(name) for name in names]
         return _aligned([titles, *([_at(row, name) for name in names] for row in value)])
     if isinstance(value, dict):
         shown = {key: each for key, each in value.items() if each not in (None, "", {}, [])}
@@ -120,7 +120,18 @@ def _table(value: Any, columns: Sequence[str]) -> str:
     return _cell(value)
 
 
+def _is_whole(name: str, row: Mapping[str, Any]) -> bool:
+    """Whether a dot in a column's name is part of a key, as in metrics.loss, and no way down."""
+    return "." in name and name in row
+
+
+def _title(name: str) -> str:
+    return name.rpartition(".")[2].replace("_", " ").capitalize()
+
+
 def _at(row: Mapping[str, Any], name: str) -> str:
+    if _is_whole(name, row):
+        return _cell(row[name])
     here: Any = row
     for part in name.split("."):
         here = here.get(part) if isinstance(here, Mapping) else None

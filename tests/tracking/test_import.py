@@ -1,0 +1,184 @@
+"""MLflow in and out: what was recorded elsewhere is the same here, however often it is asked for, and goes back."""
+
+import os
+import subprocess
+import textwrap
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.launched import PROGRAM, Said
+from tests.tracking.conftest import ROOT, Notebook, Site
+
+pytestmark = pytest.mark.slow
+
+# What somebody logs: two experiments, nested runs, odd numbers, files, a logged model and a registered one.
+RECORDED = """
+    from mlflow.entities import Metric, Param, RunTag
+    client = MlflowClient()
+    iris = client.create_experiment(os.environ["EXPERIMENT"], tags={"team": "vision", "mlflow.note.content": "# Iris"})
+    client.create_experiment(os.environ["EXPERIMENT"] + "/empty")
+    first = client.create_run(iris, start_time=1_700_000_000_000, tags={"mlflow.user": "maria"}, run_name="first")
+    me = first.info.run_id
+    points = [Metric("loss", 1 / (step + 1), 1_700_000_000_000 + step, step) for step in range(2345)]
+    client.log_batch(me, metrics=points[:1000]), client.log_batch(me, metrics=points[1000:2000])
+    odd = [float("nan"), float("inf"), float("-inf"), -0.0, 5e-324, 1.5]
+    points += [Metric("odd/süß", value, 1_700_000_000_000 + at, 7) for at, value in enumerate(odd)]
+    points += [Metric("late", 1.0, 1_700_000_000_009, 3), Metric("late", 2.0, 1_700_000_000_001, -3)]
+    client.log_batch(me, metrics=points[2000:])
+    client.log_batch(me, params=[Param(f"p{each}", "x" * each) for each in range(1, 130)])
+    client.log_batch(me, tags=[RunTag("b", "<img src=x onerror=alert(1)>"), RunTag("mlflow.note.content", "# Note")])
+    here = Path(os.environ["FILES"]); here.mkdir()
+    (here / "a.txt").write_text("one"); (here / "empty").write_text("")
+    (here / "deep" / "er").mkdir(parents=True); (here / "deep" / "er" / "b & ü.bin").write_bytes(bytes(3_000_000))
+    client.log_artifacts(me, str(here), "model")
+    client.set_terminated(me, "FINISHED", 1_700_000_100_000)
+    child = client.create_run(iris, start_time=1_600_000_000_000, tags={"mlflow.parentRunId": me}, run_name="child")
+    client.log_metric(child.info.run_id, "acc", 0.5, 1, 0)
+    client.set_terminated(child.info.run_id, "FAILED", 1_700_000_200_000)
+    gone = client.create_run(iris, run_name="gone")
+    client.delete_run(gone.info.run_id)
+    going = client.create_run(iris, start_time=1_700_000_300_000, run_name="going")
+    model = client.create_logged_model(iris, name="net", source_run_id=me, params={"depth": "3"}, tags={"kind": "cnn"})
+    (here / "MLmodel").write_text("flavors: {}")
+    client.log_model_artifacts(model.model_id, str(here))
+    client.finalize_logged_model(model.model_id, "READY")
+    name = os.environ["MODEL"]
+    client.create_registered_model(name, {"owner": "maria"}, "What it is.")
+    root = client.get_run(me).info.artifact_uri
+    for at in range(3):
+        client.create_model_version(name, f"{root}/model", me, {"at": str(at)}, description=f"number {at}")
+    client.delete_model_version(name, "2")
+    client.create_model_version(name, f"models:/{model.model_id}", me, model_id=model.model_id)
+    client.set_registered_model_alias(name, "champion", "3")
+    answer = {"first": me, "going": going.info.run_id}
+"""
+# Everything of it that must survive, by names instead of ids.
+READ = """
+    import hashlib
+    client = MlflowClient()
+    ours = ("atelier.", "mlflow.parentRunId", "mlflow.modelVersions")
+    def tags(found):
+        return {key: value for key, value in found.items() if not key.startswith(ours)}
+    def hashes(root):
+        found = [each for each in root.rglob("*") if each.is_file() and each.name != "registered_model_meta"]
+        return {str(each.relative_to(root)): hashlib.sha256(each.read_bytes()).hexdigest() for each in found}
+    def files(listed, load):
+        found, todo = {}, [""]
+        while todo:
+            for each in listed(todo.pop()):
+                if each.is_dir: todo.append(each.path)
+                else: found[each.path] = hashlib.sha256(Path(load(each.path)).read_bytes()).hexdigest()
+        return found
+    largest = 1.7976931348623157e308
+    def point(m):
+        value = "nan" if m.value != m.value else repr(max(-largest, min(largest, m.value)) + 0.0)
+        return m.step, m.timestamp, value
+    def of_run(run):
+        me, data = run.info.run_id, run.data
+        parent = data.tags.get("mlflow.parentRunId")
+        history = {key: sorted(point(each) for each in client.get_metric_history(me, key)) for key in data.metrics}
+        return {
+            "status": run.info.status, "start": run.info.start_time, "end": run.info.end_time, "user": run.info.user_id,
+            "params": data.params, "tags": tags(data.tags), "history": history,
+            "parent": parent and client.get_run(parent).info.run_name,
+            "files": files(
+                lambda at: client.list_artifacts(me, at or None), lambda at: client.download_artifacts(me, at)),
+            "outputs": len(run.outputs.model_outputs if run.outputs else []),
+        }
+    answer = {"experiments": {}, "models": {}, "logged": {}}
+    for experiment in client.search_experiments():
+        if not experiment.name.startswith(os.environ["EXPERIMENT"]): continue
+        runs = client.search_runs([experiment.experiment_id])
+        answer["experiments"][experiment.name.replace("/", "-")] = {
+            "tags": {key: value for key, value in experiment.tags.items() if not key.startswith("mlflow.experiment")},
+            "runs": {run.info.run_name: of_run(run) for run in runs},
+        }
+        for model in client.search_logged_models([experiment.experiment_id]):
+            answer["logged"][model.name] = [
+                str(model.status), model.params, tags(model.tags), client.get_run(model.source_run_id).info.run_name,
+                hashes(Path(mlflow.artifacts.download_artifacts(artifact_uri=f"models:/{model.model_id}"))),
+            ]
+    model = client.get_registered_model(os.environ["MODEL"])
+    found = sorted(client.search_model_versions(f"name='{model.name}'"), key=lambda each: int(each.version))
+    numbers = {str(each.version): at for at, each in enumerate(found)}
+    answer["models"] = {
+        "what": [model.description, tags(model.tags)],
+        "aliases": {alias: numbers[str(version)] for alias, version in model.aliases.items()},
+        "versions": [[each.description or "", tags(each.tags), each.current_stage,
+                      client.get_run(each.run_id).info.run_name,
+                      hashes(Path(mlflow.artifacts.download_artifacts(
+                          artifact_uri=client.get_model_version_download_uri(model.name, each.version))))]
+                     for each in found],
+    }
+"""
+
+
+class Elsewhere:
+    """A place where MLflow has recorded something before anybody knew of the studio."""
+
+    def __init__(self, notebook: Notebook, site: Site, folder: Path, kind: str) -> None:
+        self.notebook, self.site, self.folder = notebook, site, folder
+        self.experiment, self.model = f"x{uuid.uuid4().hex[:8]}", f"m{uuid.uuid4().hex[:8]}"
+        self.path = folder / ("mlruns" if kind == "folder" else "mlflow.db")
+        self.uri = str(self.path) if kind == "folder" else f"sqlite:///{self.path}"
+        self.names = {"EXPERIMENT": self.experiment, "MODEL": self.model, "FILES": str(folder / "files")}
+
+    def record(self) -> dict[str, str]:
+        at = {**self.names, "MLFLOW_TRACKING_URI": self.uri, "MLFLOW_ALLOW_FILE_STORE": "true"}
+        before = f"os.chdir({str(self.folder)!r})\n"
+        found: dict[str, str] = self.notebook.run(before + textwrap.dedent(RECORDED), at)
+        return found
+
+    def read(self, **where: str) -> Any:
+        """What is found here, or where the variables lead."""
+        at = {"MLFLOW_TRACKING_URI": self.uri, "MLFLOW_ALLOW_FILE_STORE": "true", **self.names, **where}
+        return self.notebook.run(f"os.chdir({str(self.folder)!r})\n" + textwrap.dedent(READ), at)
+
+    def content(self) -> dict[str, str]:
+        """Every file of the place, and when it was last written."""
+        files = [each for each in self.path.parent.rglob("*") if each.is_file() or each.is_symlink()]
+        return {str(each): f"{each.stat().st_mtime_ns} {each.stat().st_size}" for each in files}
+
+
+def command(site: Site, *words: str, **variables: str) -> "subprocess.Popen[bytes]":
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("ATELIER_", "MLFLOW_"))}
+    environment |= {"PYTHONPATH": str(ROOT), "ATELIER_ENDPOINT": site.url, "ATELIER_TOKEN": site.token("ben")}
+    environment |= {"ATELIER_WORKSPACE": "lab", **variables}
+    return subprocess.Popen(
+        [*PROGRAM, *words], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+def said(site: Site, *words: str, **variables: str) -> Said:
+    process = command(site, *words, "-o", "json", **variables)
+    out, err = process.communicate(timeout=280)
+    return Said(process.returncode, out.decode(), err.decode())
+
+
+@pytest.fixture(params=["folder", "database"])
+def elsewhere(request: pytest.FixtureRequest, notebook: Notebook, site: Site, tmp_path: Path) -> Elsewhere:
+    return Elsewhere(notebook, site, tmp_path, request.param)
+
+
+def test_what_was_recorded_is_the_same_here_and_the_source_is_left_alone(elsewhere: Elsewhere, ben: dict[str, str]):
+    elsewhere.record()
+    before = elsewhere.content()
+
+    first = said(elsewhere.site, "import", "mlflow", "--from", elsewhere.uri)
+
+    assert first.code == 0, first.err
+    report = first.document
+    assert (report["runs_made"], report["runs_skipped"], report["failed"]) == (3, 0, [])
+    assert report["versions_made"] == 3
+    assert report["points"] == 2345 + 6 + 2 + 1
+    assert elsewhere.content() == before
+    here, there = elsewhere.read(**ben), elsewhere.read()
+    for part in there:
+        assert here[part] == there[part]
+
+    again = said(elsewhere.site, "import", "mlflow", "--from", elsewhere.uri).document
+    assert [again[key] for key in ("runs_made", "runs_continued", "points", "files", "logged_models")] == [0] * 5
+    assert (again["runs_skipped"], again["versions_made"], again["versions_skipped"]) == (3, 0, 3)
