@@ -40,7 +40,7 @@ def flag(name: str) -> bool:
     return st.query_params.get(name) == "1"
 
 
-def search(name: str = "q", *, placeholder: str = "Search") -> str:
+def search(name: str = "q", *, placeholder: str = "Search", width: int = 280) -> str:
     """A search box whose words are in the address."""
     key = _bound(name, text(name))
     st.text_input(
@@ -52,7 +52,7 @@ def search(name: str = "q", *, placeholder: str = "Search") -> str:
         label_visibility="collapsed",
         on_change=_write,
         args=(name,),
-        width=280,
+        width=width,
     )
     return text(name)
 

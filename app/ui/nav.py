@@ -37,7 +37,8 @@ SCREENS = {
         Screen("datastore", "Datastore", "storage", parent="datastores"),
         Screen("experiments", "Experiments", "science", section="Assets"),
         Screen("experiment", "Experiment", "science", parent="experiments"),
-        Screen("run", "Run", "science", parent="experiments"),
+        Screen("runs", "Runs", "query_stats", section="Assets"),
+        Screen("run", "Run", "query_stats", parent="runs"),
         Screen("components", "Components", "widgets", section="Assets"),
         Screen("component", "Component", "widgets", parent="components"),
         Screen("environments", "Environments", "deployed_code", section="Assets"),
@@ -46,7 +47,7 @@ SCREENS = {
         Screen("new_model", "Register model", "add", parent="models"),
         Screen("model", "Model", "model_training", parent="models"),
         Screen("lineage", "Lineage", "account_tree", section="Assets"),
-        Screen("compare", "Compare runs", "compare_arrows", parent="jobs"),
+        Screen("compare", "Compare runs", "compare_arrows", parent="runs"),
         Screen("compute", "Compute", "memory", section="Manage"),
         Screen("workspaces", "Workspaces", "layers", section="Manage", in_workspace=False),
     )
