@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 
 from app.api import (
+    comparisons,
     components,
     computes,
     data,
@@ -36,6 +37,7 @@ def router() -> APIRouter:
         models,
         lineage,
         experiments,
+        comparisons,
         tiles,
         views,
         computes,

@@ -161,6 +161,8 @@ ABSENT = {
     "GET /api/v1/workspaces/{ws}/views/{view}",
     "GET /api/v1/workspaces/{ws}/boards/{board}",
     "GET /api/v1/workspaces/{ws}/environments/jobs/{job}/packages",
+    "GET /api/v1/workspaces/{ws}/runs:compare",
+    "GET /api/v1/workspaces/{ws}/runs:significance",
 }
 
 
