@@ -5,7 +5,18 @@ from functools import partial
 import streamlit as st
 
 from app import context
-from app.ui import address, parts, run_artifacts, run_children, run_images, run_overview, run_parts, run_tables, tabs
+from app.ui import (
+    address,
+    parts,
+    run_artifacts,
+    run_children,
+    run_images,
+    run_metrics,
+    run_overview,
+    run_parts,
+    run_tables,
+    tabs,
+)
 from services import runs
 
 LIVE_SECONDS = 3
@@ -29,14 +40,19 @@ line, marked = detail.line, run_parts.marks(name)
 with parts.header(line.name, crumbs=run_parts.crumbs(line.experiment), after=run_parts.titled(line)):
     parts.cli(f"atelier run show --name {line.run_id}", f"atelier run export --name {line.run_id}")
     run_parts.actions(name, marked)
-if line.status == "Running":
+is_live = line.status == "Running"
+if is_live:
     watch(name, line.status)
+    run_metrics.watch(name, len(detail.metrics))
 pictures, tables = run_images.found(name), run_tables.found(name)
+drawn = {"live": is_live, "version": f"{line.status}:{line.ended}"}
 shown = {
     "overview": ("Overview", partial(run_overview.show, detail, marked)),
+    "metrics": ("Metrics", partial(run_metrics.show, name, detail.metrics, **drawn)),
     "images": ("Images", partial(run_images.show, name, pictures)) if pictures else None,
     "tables": ("Tables", partial(run_tables.show, name, tables)) if tables else None,
     "artifacts": ("Artifacts", partial(run_artifacts.show, name)),
+    "monitoring": ("System metrics", partial(run_metrics.machine, name, detail.metrics, **drawn)),
     "children": ("Children", partial(run_children.show, name, detail.children)) if detail.children else None,
 }
 tabs.show("run", {word: tab for word, tab in shown.items() if tab is not None})

@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from app import context
-from app.ui import job_metrics, parts, timeline
+from app.ui import job_metrics, parts, run_parts, timeline
 from app.ui.text import Markup, bare, join, number, plain, tag
 from services import events, jobs, logs
 from services.core.errors import NotFound
@@ -43,9 +43,11 @@ def show(job: Job) -> None:
         st.html(parts.panel("Inputs", inputs(job)))
         st.html(parts.panel("Outputs", outputs(job)))
         values(job)
-    right.html(parts.panel("Properties", properties(job)))
-    if job.tags:
-        right.html(parts.panel("Tags", tag("div", parts.tags(job.tags), cls="at-none")))
+    marked = run_parts.marks(job.name)
+    with right:
+        st.html(parts.panel("Properties", properties(job)))
+        run_parts.note(job.name, marked, blocked="" if job.run_id else "It has no run yet.")
+        run_parts.tags(job.name, marked)
     if job.description:
         right.html(parts.panel("Description", tag("div", job.description, cls="at-pre")))
     if job.git:

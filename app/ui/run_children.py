@@ -26,7 +26,13 @@ class Branch:
     is_whole: bool = True
 
 
-def below(name: str, children: Sequence[RunLine]) -> Branch:
+def of(name: str) -> list[RunLine]:
+    """Those right below one run."""
+    with context.scope() as s:
+        return runs.get(s, name).children
+
+
+def below(children: Sequence[RunLine]) -> Branch:
     """The tree below a run, and the metrics that its runs have in common."""
     found: Tree = []
     with context.scope() as s:
@@ -41,7 +47,7 @@ def below(name: str, children: Sequence[RunLine]) -> Branch:
 
 
 def show(name: str, children: Sequence[RunLine]) -> None:
-    branch = below(name, children)
+    branch = below(children)
     fields = [Field("metrics", key) for key in branch.metrics]
     with context.scope() as s:
         is_higher = runs.directions(s, branch.metrics)

@@ -6,8 +6,10 @@ import orjson
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app.ui import run_metrics
 from services import run_files, run_marks
 from services.metric_tee import Tee
+from services.metrics import MetricSummary
 from services.store import metrics as store
 from services.store.metrics import Point, Run
 from services.store.rows import Experiment
@@ -65,7 +67,8 @@ def test_the_overview_says_what_the_run_is_and_what_it_logged(logged: Stage, ope
     for words in ("val/accuracy", "0.7", "rate", "0.1", "train.py", "digits", "Completed", "1m 00s"):
         assert words in text
     assert "system/cpu" not in text
-    assert [tab.label for tab in screen.tabs] == ["Overview", "Images", "Tables", "Artifacts", "Children"]
+    labels = ["Overview", "Metrics", "Images", "Tables", "Artifacts", "System metrics", "Children"]
+    assert [tab.label for tab in screen.tabs] == labels
 
 
 def test_a_metric_is_best_by_its_direction(logged: Stage, opened: Opened):
@@ -89,7 +92,7 @@ def test_the_other_tabs_show_what_there_is(logged: Stage, opened: Opened):
     assert children.index("trial 1") < children.index("fold 1")
 
 
-@pytest.mark.parametrize("tab", ["", "images", "tables", "artifacts", "children"])
+@pytest.mark.parametrize("tab", ["", "metrics", "images", "tables", "artifacts", "monitoring", "children"])
 def test_hostile_names_stay_text(logged: Stage, opened: Opened, tab: str):
     change(logged, tags={"x": HOSTILE}, note=f"# Hello {HOSTILE}\n\n![spy](http://example.com/x.png)")
     screen = opened("run", run=RUN, tab=tab)
@@ -148,6 +151,41 @@ def test_another_workspaces_run_is_not_found(logged: Stage, opened: Opened):
     text = said(opened("run", run=OTHER))
     assert "was not found" in text
     assert "secret" not in text
+
+
+def test_a_metric_logged_once_is_a_number_and_the_others_are_lines_by_their_prefix():
+    once, twice = (MetricSummary(key, 1.0, 0, 1.0, 1.0, count) for key, count in (("loss", 1), ("val/loss", 2)))
+    board = run_metrics.of_metrics([twice, once])
+    assert [(section.title, [tile.type for tile in section.tiles]) for section in board.sections] == [
+        ("Metrics", ["scalar"]),
+        ("val", ["line"]),
+    ]
+
+
+def test_a_job_shows_what_its_run_logged_and_what_is_nested_in_it(lived: Stage, opened: Opened):
+    with lived.scope() as scope:
+        job = store.named(scope.session, lived.lab.id, f"{2:032x}")[1]
+        assert job is not None
+        assert job.run_id is not None
+        scope.session.get_one(Experiment, job.experiment_id).mlflow_id = "1"
+        for run_id, name in ((job.run_id, job.name), (CHILD, "trial 1")):
+            fields = {"run_id": run_id, "workspace_id": lived.lab.id, "experiment_id": "1", "job_id": job.id}
+            store.save_run(scope.session, Run.model_validate({**fields, "name": name}))
+        store.save_tags(
+            scope.session, [(CHILD, "mlflow.parentRunId", job.run_id), (job.run_id, run_marks.NOTE, "*so*")]
+        )
+        name, run_id = job.name, job.run_id
+    assert "Images" not in [tab.label for tab in opened("job", job=name).tabs]
+    put(lived, "epoch_3.png", PIXEL, run_id)
+    screen = opened("job", job=name)
+    assert [tab.label for tab in screen.tabs][:4] == ["Overview", "Metrics", "Images", "Children"]
+    assert "*so*" in [each.value for each in screen.markdown]
+    assert "trial 1" in said(opened("job", job=name, tab="children"))
+    assert "epoch_*.png" in said(opened("job", job=name, tab="images"))
+    change(lived, name, tags={"model": None, "data": "v2"})
+    shown = said(opened("job", job=name))
+    assert "data: v2" in shown
+    assert "model: svc" not in shown
 
 
 def test_a_jobs_own_run_is_shown_on_the_jobs_page(lived: Stage, opened: Opened):
