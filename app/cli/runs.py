@@ -8,11 +8,13 @@ from urllib.parse import urlencode
 
 import typer
 
-from app.cli import common, printing
+from app.cli import common, printing, run_compare
 from app.cli.client import Client, in_workspace, named, part
 from services.core.errors import Invalid
 
 app = typer.Typer(help="Runs: what jobs and MLflow's clients have recorded.", no_args_is_help=True)
+app.command()(run_compare.compare)
+app.command()(run_compare.changes)
 COLUMNS = ("id", "name", "status", "experiment", "created", "user")
 PAGE = 200
 # A comma in parentheses or backticks belongs to a column: at(metrics.loss, 100).
