@@ -53,6 +53,7 @@ _NAMED = {
 }
 # What has an index by number: the latest value of a metric, a parameter.
 _WALKS = {("metrics", "last"): ("metric", "last"), ("params", "last"): ("param", "num")}
+FEWEST = 500
 _MOST_RANGES = 60
 _FEW = 2000
 _NO_RUN = "1 = 0"
@@ -301,7 +302,7 @@ class _Asking:
             return self._like(value, filters.like_pieces(str(wanted)), with_case=op == "like")
         if isinstance(wanted, bool):
             return Sql(f"({value}) {op} {'TRUE' if wanted else 'FALSE'}")
-        left = self.binary(value, field) if op in _ORDERED else value
+        left = self.binary(value, field) if op in _ORDERED and isinstance(wanted, str) else value
         return Sql(f"{left} {'<>' if op == '!=' else op} ?", (self.given(wanted),))
 
     def given(self, value: Value) -> Any:
@@ -560,7 +561,7 @@ class _Search:
 
     def _few(self, reach: int) -> Source | None:
         """What to look at one by one instead of walking an index, where that is little."""
-        most = max(500, isqrt(reach * self._all_runs()))
+        most = max(FEWEST, isqrt(reach * self._all_runs()))
         place = self._place()
         if not self.ask.run(f"{place.text} LIMIT 1 OFFSET {most}", place.parameters):
             return Source()
