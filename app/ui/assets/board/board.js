@@ -72,7 +72,7 @@ const draw = s => {
     return make("section", {class: "section", "data-at": at, "aria-label": section.title}, head(s, section, at, matching.length), isOpen ? grid : null)
   })
   const root = s.wrap.getRootNode(), focused = root.activeElement?.getAttribute("aria-label")
-  s.list.replaceChildren(...sections)
+  s.list.replaceChildren(...sections.length ? sections : [make("p", {class: "none"}, s.canEdit ? "Nothing is on this dashboard. Add a section, then charts to it." : "Nothing is on this dashboard.")])
   bar(s)
   if (focused && !s.wrap.contains(root.activeElement)) [...s.list.querySelectorAll("button")].find(each => each.getAttribute("aria-label") === focused)?.focus({preventScroll: true})
   for (const view of s.views.values()) want(s, view)

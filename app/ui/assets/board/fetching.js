@@ -10,7 +10,7 @@ const want = (s, view, {again = false} = {}) => {
   if (view.running?.key === key || (!again && (view.key === key || view.failed === key))) return
   stopped(view)
   const kept = s.answers.get(key)
-  if (kept && !again) return shown(s, view, key, kept)
+  if (kept && !again) { view.tag = null; return shown(s, view, key, kept) }
   view.wants = {key, again}
   if (!s.queue.includes(view)) s.queue.push(view)
   if (!view.answer && view.failed !== key) waiting(view)
@@ -34,15 +34,17 @@ const fetched = async (s, view) => {
   view.running = {key, stop}
   s.running++
   try {
+    const known = again && view.key === key && view.tag
     const answer = await fetch(`/files/tiles/${encodeURIComponent(s.data.ws)}`, {
-      method: "POST", credentials: "same-origin", signal: stop.signal, headers: {"Content-Type": "application/json"}, body: asked(s, view.tile)})
+      method: "POST", credentials: "same-origin", signal: stop.signal, headers: {"Content-Type": "application/json", ...known && {"If-None-Match": known}}, body: asked(s, view.tile)})
     const text = await answer.text()
-    if (stop.signal.aborted) return
+    if (stop.signal.aborted || answer.status === 304) return
     if (!answer.ok) throw new Error(reason(answer, text))
     s.answers.delete(key)
     s.answers.set(key, text)
     if (s.answers.size > KEPT) s.answers.delete(s.answers.keys().next().value)
-    if (!(again && view.text === text)) await shown(s, view, key, text)
+    view.tag = answer.headers.get("ETag")
+    if (!(again && view.answer && view.text === text)) await shown(s, view, key, text)
   } catch (error) {
     if (stop.signal.aborted) return
     if (!(again && view.answer)) failed(s, view, key, error instanceof TypeError ? "The studio did not answer." : error.message)

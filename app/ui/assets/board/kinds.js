@@ -5,7 +5,7 @@ const paint = (s, view) => {
   if (kind !== "parallel") view.fitted = null
   view.node.dataset.kind = kind
   switch (kind) {
-    case "figure": return view.answer.figure.data.length ? figured(s, view) : empty(view, view.answer.note)
+    case "figure": return view.answer.figure.data.length ? plot(s, view, view.answer) : empty(view, view.answer.note)
     case "parallel": return view.answer.lines.length ? parallel(s, view) : empty(view, view.answer.note)
     case "images": return view.answer.runs.some(run => run.items.length) ? images(s, view) : empty(view, view.answer.note)
     case "table": return view.answer.rows.length ? tabled(view) : empty(view, view.answer.note)
@@ -13,11 +13,6 @@ const paint = (s, view) => {
     case "markdown": return view.body.replaceChildren(written(view.answer.text))
     default: return empty(view, view.answer.note)
   }
-}
-const figured = async (s, view) => {
-  await plot(s, view, view.answer.figure)
-  view.body.querySelector(".note")?.remove()
-  if (view.answer.note) view.body.append(make("p", {class: "note"}, view.answer.note))
 }
 const images = (s, view) => {
   const {keys, steps, runs} = view.answer, last = steps.length - 1

@@ -58,16 +58,18 @@ const sketch = (s, view, width, height) => {
 }
 const parallel = (s, view) => {
   ordered(view)
-  view.fitted = () => { if (view.body.clientWidth !== view.drawnAt?.[0] || view.body.clientHeight !== view.drawnAt?.[1]) traced(s, view) }
+  view.stage = make("div", {class: "parallel"})
+  view.body.replaceChildren(view.stage)
+  if (view.answer.note) view.body.append(make("p", {class: "note"}, view.answer.note))
+  view.fitted = () => { if (view.stage.clientWidth !== view.drawnAt?.[0] || view.stage.clientHeight !== view.drawnAt?.[1]) traced(s, view) }
   traced(s, view)
 }
 const traced = (s, view) => {
-  const width = view.body.clientWidth, height = view.body.clientHeight
-  if (!width) return
+  const width = view.stage.clientWidth, height = view.stage.clientHeight
+  if (!width || !height) return
   view.drawnAt = [width, height]
   const {svg, x, y, paths, columns} = sketch(s, view, width, height), tip = make("div", {class: "tip", hidden: true})
   const {lines, axes} = view.answer
-  const frame = make("div", {class: "parallel"}, svg, tip)
   const boxes = view.order.map((axis, at) => {
     const area = drawn("rect", {class: "strip", x: -REACH, width: 2 * REACH, y: y(1) - 4, height: y(0) - y(1) + 8, fill: "transparent"})
     const brush = drawn("rect", {class: "brush", x: -7, width: 14, rx: 2})
@@ -99,8 +101,7 @@ const traced = (s, view) => {
     tip.style.top = `${within(4, my + 12, height - tip.offsetHeight - 4)}px`
   }
   svg.onpointerleave = () => { view.pointed = null; tip.hidden = true; repaint() }
-  view.body.replaceChildren(frame)
-  if (view.answer.note) view.body.append(make("p", {class: "note"}, view.answer.note))
+  view.stage.replaceChildren(svg, tip)
   repaint()
 }
 const closest = (view, x, y, mx, my) => {

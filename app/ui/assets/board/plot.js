@@ -44,15 +44,15 @@ const themed = (s, figure, {legend = false, revision} = {}) => {
   return {data: figure.data, layout}
 }
 const CONFIG = {displayModeBar: false, displaylogo: false, showTips: false, doubleClick: "reset", responsive: false}
-const plot = async (s, view, figure) => {
+const plot = async (s, view, {figure, note}) => {
   const Plotly = await loaded()
-  if (!view.body.isConnected) return
-  if (!view.graph?.isConnected) {
+  if (!view.body.isConnected) { view.key = null; return }
+  if (!view.graph) {
     view.graph = make("div", {class: "plot"})
-    view.body.replaceChildren(view.graph)
     view.sizes.observe(view.graph)
   }
-  legend(view, figure)
+  // First what stands below it: Plotly takes the room that is left.
+  view.body.replaceChildren(view.graph, ...[legend(view, figure), note && make("p", {class: "note"}, note)].filter(Boolean))
   const {type, metrics, x, y, log_x, log_y} = view.tile
   const drawn = themed(s, figure, {revision: JSON.stringify([type, metrics, x, y, log_x, log_y])})
   await Plotly.react(view.graph, drawn.data, drawn.layout, CONFIG)
@@ -69,15 +69,13 @@ const point = (view, trace) => {
 }
 // One line of names; Plotly's own legend takes a third of a small chart.
 const legend = (view, figure) => {
-  view.legend?.remove()
   const traces = figure.data.filter(trace => trace.showlegend !== false && trace.name)
   const color = trace => [trace.line?.color, trace.marker?.color].find(each => typeof each === "string")
-  if (traces.length < 2 || traces.length > LEGEND || !traces.every(color)) return
-  view.legend = make("div", {class: "legend"}, traces.map(trace => {
+  if (traces.length < 2 || traces.length > LEGEND || !traces.every(color)) return null
+  return make("div", {class: "legend"}, traces.map(trace => {
     const name = unescaped(trace.name)
     return make("span", {title: name, onpointerenter: () => point(view, trace), onpointerleave: () => point(view, null)}, dot(color(trace)), name)
   }))
-  view.graph.after(view.legend)
 }
 const clear = view => {
   if (view.graph) globalThis.Plotly?.purge(view.graph)
