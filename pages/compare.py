@@ -5,7 +5,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from app import context
-from app.ui import address, compare_luck, compare_runs, compare_sections, compare_table, parts, tabs
+from app.ui import address, compare_charts, compare_luck, compare_runs, compare_sections, compare_table, parts, tabs
 from app.ui.compare_runs import AGGREGATES
 from services import comparisons
 from services.comparisons import RunComparison
@@ -65,13 +65,13 @@ def nothing(noun: str) -> None:
 
 def empty() -> None:
     cli = "atelier run compare --name RUN --name RUN"
-    with parts.header("Compare runs", crumbs=[("Jobs", context.link("jobs"))]):
+    with parts.header("Compare runs", crumbs=[("Runs", context.link("runs"))]):
         parts.cli(cli)
     parts.empty(
         "compare_arrows",
         "Choose runs to compare",
         "Tick two or more in a list and press Compare.",
-        action=parts.button("Experiments", context.link("experiments")),
+        action=parts.button("Runs", context.link("runs")),
         cli=cli,
     )
 
@@ -90,6 +90,7 @@ def section(word: str) -> Callable[[], None]:
 
 TABS: dict[str, tuple[str, Callable[[], object]]] = {
     "metrics": ("Metrics", metrics),
+    "charts": ("Charts", lambda: compare_charts.show(found)),
     "params": ("Parameters", params),
     "tags": ("Tags", tags),
     **{word: (word.capitalize(), section(word)) for word in BESIDE},
@@ -103,7 +104,7 @@ if len(names) < 2:
 else:
     tab = address.text("tab")
     found = compared(names, tab)
-    with parts.header("Compare runs", crumbs=[("Jobs", context.link("jobs"))], below=f"{len(found.runs)} runs"):
+    with parts.header("Compare runs", crumbs=[("Runs", context.link("runs"))], below=f"{len(found.runs)} runs"):
         told = " ".join(f"--name {run.id}" for run in found.runs[:20])
         parts.cli(f"atelier run compare {told} --baseline {found.baseline}")
     if found.missing:

@@ -7,7 +7,6 @@ import streamlit as st
 from app import context
 from app.ui import address
 from app.ui.compare_table import removed
-from app.ui.nav import SCREENS
 from app.ui.text import Markup, join, markdown, plain, tag
 from services import comparisons
 from services.comparisons import RunComparison, RunHead
@@ -31,7 +30,7 @@ def hrefs(runs: Sequence[RunHead]) -> dict[str, str]:
 def href(run: RunHead) -> str:
     if run.job:
         return context.link("job", job=run.job)
-    return context.link("run", run=run.run_id) if "run" in SCREENS else ""
+    return context.link("run", run=run.run_id)
 
 
 def other(found: RunComparison) -> RunHead:

@@ -67,7 +67,7 @@ def test_it_says_where_runs_are_chosen(house: Stage, opened: Opened) -> None:
 
 @pytest.mark.parametrize(
     "tab",
-    ["metrics", "params", "tags", *comparisons.SECTIONS[2:], "significance", "changed"],
+    ["metrics", "charts", "params", "tags", *comparisons.SECTIONS[2:], "significance", "changed"],
 )
 def test_every_tab_opens_and_nothing_breaks_out(compared: Stage, opened: Opened, tab: str) -> None:
     for only in ("", "1"):
