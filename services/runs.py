@@ -413,10 +413,9 @@ def _cells(
 def _at_step(scope: Scope, field: Field, ids: Sequence[str]) -> dict[str, store.Cell]:
     """The latest by time, where a step was logged more than once."""
     keys = store.key_ids(scope.session, [field])
-    if field.name not in keys:
+    if field.name not in keys or field.step is None:
         return {}
-    lines = scope.studio.history.chart(keys[field.name], ids, start=field.step, end=field.step)
-    return {run_id: float(line.value[-1]) for run_id, line in lines.items() if len(line)}
+    return {**scope.studio.history.at(keys[field.name], ids, field.step)}
 
 
 def _pages(scope: Scope, asked: store.RunQuery, columns: Sequence[Field]) -> Iterator[list[list[Cell]]]:

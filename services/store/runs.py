@@ -55,7 +55,7 @@ _NAMED = {
 _WALKS = {("metrics", "last"): ("metric", "last"), ("params", "last"): ("param", "num")}
 FEWEST = 500
 _MOST_RANGES = 60
-_FEW = 2000
+FEW = 2000
 _NO_RUN = "1 = 0"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LOWER = {ord(sign): sign.lower() for sign in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
@@ -213,8 +213,8 @@ def names(session: Session, query: RunQuery, kind: Literal["metrics", "params", 
     search = _Search(session, query)
     where = search.where
     table, key, mine = _NAMED[kind]
-    some = f"SELECT 1 FROM run r{search.job} WHERE {where.text} LIMIT {_FEW}"
-    is_few = search.ask.run(f"SELECT count(*) FROM ({some}) AS found", where.parameters)[0][0] < _FEW
+    some = f"SELECT 1 FROM run r{search.job} WHERE {where.text} LIMIT {FEW}"
+    is_few = search.ask.run(f"SELECT count(*) FROM ({some}) AS found", where.parameters)[0][0] < FEW
     if is_few or kind == "tags":
         mine = f"m.run_id = r.run_id AND {where.text}{mine}"
         text = f"SELECT DISTINCT m.{key} FROM run r{search.job} CROSS JOIN {table} m WHERE {mine}"
