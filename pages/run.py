@@ -52,7 +52,9 @@ shown = {
     "images": ("Images", partial(run_images.show, name, pictures)) if pictures else None,
     "tables": ("Tables", partial(run_tables.show, name, tables)) if tables else None,
     "artifacts": ("Artifacts", partial(run_artifacts.show, name)),
-    "monitoring": ("System metrics", partial(run_metrics.machine, name, detail.metrics, **drawn)),
+    "monitoring": ("System metrics", partial(run_metrics.machine, name, detail.metrics, **drawn))
+    if run_metrics.has_machine(detail.metrics)
+    else None,
     "children": ("Children", partial(run_children.show, name, detail.children)) if detail.children else None,
 }
 tabs.show("run", {word: tab for word, tab in shown.items() if tab is not None})

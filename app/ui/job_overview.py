@@ -6,8 +6,8 @@ from typing import Any
 import streamlit as st
 
 from app import context
-from app.ui import job_metrics, parts, run_parts, timeline
-from app.ui.text import Markup, bare, join, number, plain, tag
+from app.ui import job_metrics, parts, run_overview, run_parts, timeline
+from app.ui.text import Markup, bare, join, tag
 from services import events, jobs, logs
 from services.core.errors import NotFound
 from services.core.states import TERMINAL
@@ -42,7 +42,8 @@ def show(job: Job) -> None:
         times(job.name)
         st.html(parts.panel("Inputs", inputs(job)))
         st.html(parts.panel("Outputs", outputs(job)))
-        values(job)
+        recorded = job_metrics.recorded(job)
+        run_overview.values(job.name, recorded.metrics, recorded.params)
     marked = run_parts.marks(job.name)
     with right:
         st.html(parts.panel("Properties", properties(job)))
@@ -136,22 +137,6 @@ def outputs(job: Job) -> Markup:
         address = context.link("job", job=job.name, tab="outputs", output=name)
         lines.append((tag("a", name, href=address), kind, path))
     return _ports(lines)
-
-
-def values(job: Job) -> None:
-    """Parameters and last metrics, as MLflow recorded them."""
-    recorded = job_metrics.recorded(job)
-    if recorded.params:
-        rows = [(key, plain(value, 300)) for key, value in recorded.params.items()]
-        st.html(parts.panel("Parameters", parts.rows(("Name", "Value"), rows)))
-    if recorded.metrics:
-        lines = [
-            (each.key, number(each.last), number(each.min), number(each.max), str(each.count))
-            for each in recorded.metrics
-        ]
-        table = parts.rows(("Name", "Last", "Lowest", "Highest", "Points"), lines, numbers=frozenset({1, 2, 3, 4}))
-        more = tag("a", "Charts", href=context.link("job", job=job.name, tab="metrics"))
-        st.html(parts.panel("Metrics", table, more))
 
 
 def _ports(lines: Sequence[tuple[str, str, str]]) -> Markup:

@@ -75,6 +75,10 @@ def machine(name: str, metrics: Sequence[MetricSummary], *, live: bool, version:
     )
 
 
+def has_machine(metrics: Sequence[MetricSummary]) -> bool:
+    return any(each.key.startswith(MACHINE) for each in metrics)
+
+
 @st.fragment(run_every=LOOK_SECONDS)
 def watch(name: str, seen: int) -> None:
     """Runs the page again when the run has logged another metric: tiles that are there draw themselves."""

@@ -11,62 +11,66 @@ from app.ui.text import Markup, join, number, plain, tag
 from services import run_files, runs
 from services.metrics import MetricSummary
 from services.run_marks import Marks
-from services.runs import RunDetail, RunLine
+from services.runs import RunDetail
 from services.specs.run_fields import Field
 
 MOST_ROWS = 200
 FEW = 12
 MACHINE = "system/"
-HEADS = ("Name", "Last", "Best", "at step", "Lowest", "Highest", "Points")
+HEADS = ("Name", "Last", "Lowest", "Highest", "Best step", "Points")
 
 
 def show(detail: RunDetail, marked: Marks) -> None:
     left, right = st.columns([3, 2], gap="small")
     with left:
         run_parts.note(detail.line.id, marked)
-        values(detail)
+        values(detail.line.id, detail.metrics, detail.params)
     with right:
         st.html(parts.panel("Properties", properties(detail)))
         run_parts.tags(detail.line.id, marked)
 
 
-def values(detail: RunDetail) -> None:
+def values(name: str, metrics_: Sequence[MetricSummary], params: Mapping[str, str]) -> None:
     """Metrics and parameters; where there are many, those whose names hold what is searched."""
-    own = [each for each in detail.metrics if not each.key.startswith(MACHINE)]
+    own = [each for each in metrics_ if not each.key.startswith(MACHINE)]
     wanted = ""
-    if len(own) > FEW or len(detail.params) > FEW:
+    if len(own) > FEW or len(params) > FEW:
         wanted = address.search("key", placeholder="Search metrics and parameters").casefold()
-    metrics_ = [each for each in own if wanted in each.key.casefold()]
-    params = {key: value for key, value in detail.params.items() if wanted in key.casefold()}
-    if detail.metrics:
+    if own:
         charts = tag("a", "Charts", href=address.changed(tab="metrics", key=None))
-        st.html(parts.panel("Metrics", metrics(detail.line, metrics_), charts))
-    if detail.params:
-        st.html(parts.panel("Parameters", parameters(params), f"{len(params)}"))
+        shown = [each for each in own if wanted in each.key.casefold()]
+        st.html(parts.panel("Metrics", metrics(name, shown), charts))
+    if params:
+        found = {key: value for key, value in params.items() if wanted in key.casefold()}
+        st.html(parts.panel("Parameters", parameters(found), f"{len(found):,}"))
 
 
-def metrics(line: RunLine, shown: Sequence[MetricSummary]) -> Markup:
-    """What each came to. The best follows the direction that is known or guessed of it."""
+def metrics(name: str, shown: Sequence[MetricSummary]) -> Markup:
+    """What each came to; of the lowest and the highest the better one stands out, by the metric's direction."""
     if not shown:
         return _none()
     some = shown[:MOST_ROWS]
     with context.scope() as s:
         is_higher = runs.directions(s, [each.key for each in some])
-        fields = {each.key: _best_step(each.key, is_higher=is_higher[each.key]) for each in some}
-        (cells,) = [each.cells for each in runs.lines(s, [line.id], [str(each) for each in fields.values()])] or [{}]
-    rows = [
-        (
-            plain(each.key, 120),
-            number(each.last),
-            number(each.max if is_higher[each.key] else each.min),
-            _step(cells.get(str(fields[each.key]))),
-            number(each.min),
-            number(each.max),
-            f"{each.count:,}",
-        )
-        for each in some
-    ]
-    return join((parts.rows(HEADS, rows, numbers=frozenset(range(1, len(HEADS)))), _rest(len(shown))))
+        steps = {each.key: _best_step(each.key, is_higher=is_higher[each.key]) for each in some}
+        lines = runs.lines(s, [name], [str(each) for each in steps.values()])
+    cells = lines[0].cells if lines else {}
+    heads = [tag("th", text, cls="at-num" if place else None) for place, text in enumerate(HEADS)]
+    rows = [_metric(each, _step(cells.get(str(steps[each.key]))), is_higher=is_higher[each.key]) for each in some]
+    table = tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *rows), cls="at-data")
+    return join((tag("div", table, cls="at-nested"), _rest(len(shown))))
+
+
+def _metric(one: MetricSummary, best_step: str, *, is_higher: bool) -> Markup:
+    lowest, highest = number(one.min), number(one.max)
+    cells = (
+        number(one.last),
+        lowest if is_higher else tag("b", lowest),
+        tag("b", highest) if is_higher else highest,
+        best_step,
+        f"{one.count:,}",
+    )
+    return tag("tr", tag("td", plain(one.key, 120)), *(tag("td", cell, cls="at-num") for cell in cells))
 
 
 def parameters(params: Mapping[str, str]) -> Markup:

@@ -44,9 +44,17 @@ def show(name: str, paths: Sequence[str]) -> None:
 
 
 def drawn(name: str, table: Table) -> Markup:
-    heads = [tag("th", plain(column, 120)) for column in table.columns[:MOST_COLUMNS]]
+    heads = [
+        tag("th", plain(column, 120), cls="at-num" if _is_number(table, place) else None)
+        for place, column in enumerate(table.columns[:MOST_COLUMNS])
+    ]
     body = [tag("tr", *(_cell(name, value) for value in row[:MOST_COLUMNS])) for row in table.rows]
     return tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *body), cls="at-data")
+
+
+def _is_number(table: Table, place: int) -> bool:
+    found = [row[place] for row in table.rows if place < len(row) and row[place] is not None]
+    return bool(found) and all(isinstance(each, int | float) and not isinstance(each, bool) for each in found)
 
 
 def _cell(name: str, value: Any) -> Markup:

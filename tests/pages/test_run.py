@@ -73,9 +73,10 @@ def test_the_overview_says_what_the_run_is_and_what_it_logged(logged: Stage, ope
 
 def test_a_metric_is_best_by_its_direction(logged: Stage, opened: Opened):
     text = said(opened("run", run=RUN))
-    row = next(line for line in text.replace("<tr>", "\n").splitlines() if "val/accuracy" in line)
-    assert row.count('<td class="at-num">0.7</td>') == 3  # last, best, highest
-    assert '<td class="at-num">2</td>' in row
+    rows = {line.split("</td>")[0]: line for line in text.replace("<tr><td>", "\n").splitlines()}
+    assert "<b>0.7</b>" in rows["val/accuracy"]
+    assert "<b>0.25</b>" in rows["loss"]
+    assert '</td><td class="at-num">2</td><td class="at-num">3</td>' in rows["val/accuracy"]
 
 
 def test_the_other_tabs_show_what_there_is(logged: Stage, opened: Opened):
