@@ -46,6 +46,7 @@ def archive(names: list[str], *, restore: bool) -> None:
 
 with parts.header("Experiments"):
     parts.cli(f"atelier job list -w {context.workspace_name()} --query '[].experiment_name'")
+    st.html(parts.button("All runs", context.link("runs"), glyph="query_stats"))
 with st.container(horizontal=True, vertical_alignment="center", key="toolbar"):
     search = address.search(placeholder="Search experiments")
     archived = address.switch("archived", "Include archived")

@@ -125,7 +125,7 @@ def _drawn(experiments: Sequence[str], text: str, shown: Shown, seen: Found, not
         back = parts.button("First page", runs_state.link(page=None))
         parts.empty("filter_alt_off", "No runs on this page", "There are fewer than that.", action=back)
         return
-    bar = st.container(horizontal=True, vertical_alignment="center", key="bulk")
+    bar = st.container(horizontal=True, vertical_alignment="center", key="runs_bulk")
     picked = runs_table.show(
         "runs", seen.page, seen.columns, shown, acted, reset=context.recall(runs_actions.RESET) or 0
     )
@@ -151,14 +151,14 @@ def _toolbar(experiments: Sequence[str], shown: Shown) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="toolbar"):
         runs_views.menu(experiments[0] if experiments else "", shown)
         runs_filter.quick(experiments, shown)
-        with st.container(horizontal=True, horizontal_alignment="right", gap="small"):
+        if shown.is_dashboard:
+            return
+        with st.container(horizontal=True, horizontal_alignment="right", gap="small", key="runs_choices"):
             _grouping(experiments, shown)
             if st.button("Columns", icon=":material/view_column:", key="runs_pick"):
                 st.session_state.pop("runs_picker", None)
                 runs_columns.pick(experiments, shown)
             _export(experiments, shown)
-            if st.button("", icon=":material/refresh:", key="runs_refresh", help="Refresh"):
-                context.remember("runs_version", (context.recall("runs_version") or 0) + 1)
 
 
 def _grouping(experiments: Sequence[str], shown: Shown) -> None:

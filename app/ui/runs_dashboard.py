@@ -44,7 +44,6 @@ def _rail(page: Page, shown: Shown, acted: Callable[[dict[str, Any]], None], bru
             st.session_state["runs_only"] = shown.only_shown
         st.toggle(
             "Only drawn", key="runs_only", on_change=lambda: runs_state.put(only_shown=st.session_state["runs_only"]),
-            help="Show only visualised runs",
         )  # fmt: skip
         with st.container(horizontal=True, horizontal_alignment="right", gap="small"):
             if st.button("", icon=":material/left_panel_close:", key="runs_rail_close", help="Hide the list of runs"):

@@ -47,7 +47,7 @@ def quick(experiments: Sequence[str], shown: Shown) -> None:
     """Words of a name, and choices that stand in the expression as one more condition."""
     expression, problem = read(shown.filter)
     why = "The text of the filter cannot be read." if problem else None
-    address.search(placeholder="Search name", width=200)
+    address.search(placeholder="Search name", width=172)
     _several("Status", STATUS, STATUSES, expression, why, 124)
     _several("Created by", CREATOR, people(experiments), expression, why, 136)
     starred = any(each == Compare(STARRED, "=", True) for each in _parts(expression))
@@ -63,6 +63,8 @@ def bar(experiments: Sequence[str], shown: Shown) -> Asked:
         _text(shown)
         _builder(experiments, shown, expression, blocked=problem is not None)
         _help()
+        if st.button("", icon=":material/refresh:", key="runs_refresh", help="Refresh"):
+            context.remember("runs_version", (context.recall("runs_version") or 0) + 1)
     kept = f"runs_filter:{context.workspace_name()}:{','.join(experiments)}"
     if problem is None:
         context.remember(kept, shown.filter)

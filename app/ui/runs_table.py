@@ -1,7 +1,7 @@
 """The table of runs: what a run is, its marks and chosen columns; sorting and pages are addresses, changes are told."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -19,9 +19,10 @@ from services.core.states import TERMINAL
 from services.runs import GroupLine, RunLine, Spread
 from services.specs.run_fields import Field
 from services.specs.run_fields import field as read_field
+from services.store.metrics import number
 
 ASSETS = Path(__file__).parent / "assets"
-RUN_WIDTH = 320
+RUN_WIDTH, RAIL_WIDTH = 320, 278
 KINDS = {"number": "num", "text": "muted", "time": "time", "flag": "text"}
 WIDTHS = {"num": 92, "muted": 110, "time": 104, "text": 90, "status": 124, "duration": 98, "tag": 120, "code": 96}
 LABELS = {"creator": "Created by", "id": "Id", "starred": "Starred"}
@@ -67,7 +68,7 @@ def show(
     reset: int = 0,
 ) -> list[str]:
     """Draws the runs; the names of the ticked ones. `acted` is given what was done to a run or a column."""
-    made = [_run_column(shown, page), *(_column(read_field(each), shown, page.directions) for each in columns)]
+    made = [_run_column(shown, page), *(_column(read_field(each), shown, page) for each in columns)]
     best = _best(page, columns)
     data = {
         "label": "Runs",
@@ -86,7 +87,7 @@ def rail(key: str, page: Page, shown: Shown, acted: Callable[[dict[str, Any]], N
     """The narrow list beside a dashboard: eyes, colours, names, stars."""
     data = {
         "label": "Runs",
-        "columns": [{**_run_column(shown, page), "width": 244}],
+        "columns": [{**_run_column(shown, page), "width": RAIL_WIDTH, "left": False}],
         "rows": [_row(line, (), shown, page, {}) for line in page.all],
         "selectable": False,
         "eyes": True,
@@ -169,7 +170,7 @@ def _run_column(shown: Shown, page: Page) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _column(each: Field, shown: Shown, directions: Mapping[str, bool]) -> dict[str, Any]:
+def _column(each: Field, shown: Shown, page: Page) -> dict[str, Any]:
     name, head = str(each), _plain_head(each)
     head |= {
         "left": name in shown.pinned_columns,
@@ -177,12 +178,19 @@ def _column(each: Field, shown: Shown, directions: Mapping[str, bool]) -> dict[s
         "menu": True,
         "movable": True,
         "groupable": each.kind in {"params", "tags"} or each.name in {"status", "creator", "experiment", "source"},
+        "right": each.kind == "params" and _are_numbers(line.cells.get(name) for line in page.all),
         **_sorting(name, shown),
     }
-    if each.kind == "metrics" and each.name in directions:
-        head["direction"] = "max" if directions[each.name] else "min"
-        head["title"] += f" · {'higher' if directions[each.name] else 'lower'} is better"
+    if each.kind == "metrics" and each.name in page.directions:
+        head["direction"] = "max" if page.directions[each.name] else "min"
+        head["title"] += f" · {'higher' if page.directions[each.name] else 'lower'} is better"
     return head
+
+
+def _are_numbers(values: Iterable[object]) -> bool:
+    """Whether a column of parameters is read as one of numbers."""
+    given = [value for value in values if value not in (None, "")]
+    return bool(given) and all(isinstance(value, str) and number(value) is not None for value in given)
 
 
 def _plain_head(each: Field, *, left: bool = False) -> dict[str, Any]:

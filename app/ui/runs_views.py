@@ -34,7 +34,7 @@ def settle() -> None:
 def menu(experiment: str, shown: Shown) -> None:
     """The views of this list, what can be done with the open one, and whether the screen differs from it."""
     view = _open()
-    saved = runs_state.of_view(view.body) if view else Shown()
+    saved = runs_state.of_view(view.body) if view else Shown(show=shown.show)
     is_changed = runs_state.differs(shown, saved)
     name = plain(view.name, 40) if view else views.DEFAULT
     label = markdown(name) + (" · modified" if is_changed else "")
@@ -45,21 +45,14 @@ def menu(experiment: str, shown: Shown) -> None:
             mine = s.principal.id
             rows = views.listed(s, experiment)
         _list(rows, mine, view)
-        if view and view.owner_id == mine:
-            _own(view, shown, is_changed=is_changed)
-        if st.button("Save as new view", icon=":material/add:", key="runs_view_new", type="tertiary"):
-            _save_as(experiment, shown)
-        if is_changed:
-            st.html(
-                parts.buttons(
-                    tag(
-                        "a",
-                        "Back to what was saved" if view else "Reset to the default view",
-                        cls="at-menu",
-                        href=_href(view),
-                    )
-                )
-            )
+        with st.container(gap=None, key="runs_view_acts"):
+            if view and view.owner_id == mine:
+                _own(view, shown, is_changed=is_changed)
+            if st.button("Save as new view", icon=":material/add:", key="runs_view_new", type="tertiary"):
+                _save_as(experiment, shown)
+            if is_changed:
+                back = "Back to what was saved" if view else "Reset to the default view"
+                st.html(tag("nav", tag("a", parts.icon("undo"), tag("span", back), href=_href(view)), cls="at-views"))
 
 
 def _open() -> View | None:
@@ -75,7 +68,8 @@ def _open() -> View | None:
 
 
 def _href(view: View | None) -> str:
-    body = runs_state.of_view(view.body) if view else Shown()
+    """The default view is one of the list and one of the dashboard alike."""
+    body = runs_state.of_view(view.body) if view else Shown(show=runs_state.shown().show)
     return address.changed(view=view.id if view else None, page=None, **runs_state.everything(body))
 
 

@@ -33,11 +33,16 @@ def logged(scope: Scope, experiment: str = "digits", count: int = 12, mlflow_id:
         store.save_run(
             scope.session,
             Run(
-                run_id=run_id, workspace_id=scope.workspace_id, experiment_id=mlflow_id, name=f"{experiment}-{place:02d}",
-                status="RUNNING" if going else "FAILED" if place % 5 == 4 else "FINISHED", user=["ada", "ben"][place % 2],
-                start_time=begun + place * 60_000, end_time=None if going else begun + place * 60_000 + 30_000,
+                run_id=run_id,
+                workspace_id=scope.workspace_id,
+                experiment_id=mlflow_id,
+                name=f"{experiment}-{place:02d}",
+                status="RUNNING" if going else "FAILED" if place % 5 == 4 else "FINISHED",
+                user=["ada", "ben"][place % 2],
+                start_time=begun + place * 60_000,
+                end_time=None if going else begun + place * 60_000 + 30_000,
             ),
-        )  # fmt: skip
+        )
         loss = Summary(run_id, keys["loss"])
         loss.add(math.nan if place == 2 else 1.0 / (place + 1), begun, 0)
         accuracy = Summary(run_id, keys["val/accuracy"])

@@ -123,7 +123,7 @@ export default function draw(given) {
     handle.onpointerup = () => { handle.onpointermove = null; handle.classList.remove("on"); if (widths[at] !== was) act("width", {column: data.columns[at - shift].id, width: widths[at]}) }
   }})
   const head = (column, place) => {
-    const at = place + shift, th = make("th", {class: `${NUMBERS.has(column.kind) ? "num" : ""}${edged(at)}`, scope: "col", title: column.title, "aria-sort": column.sorted === "desc" ? "descending" : column.sorted ? "ascending" : null})
+    const at = place + shift, th = make("th", {class: `${NUMBERS.has(column.kind) || column.right ? "num" : ""}${edged(at)}`, scope: "col", title: column.title, "aria-sort": column.sorted === "desc" ? "descending" : column.sorted ? "ascending" : null})
     const open = data.rows.filter(row => row.shown).length
     const eye = column.kind === "run" && data.eyes ? make("button", {type: "button", class: `eye ${open ? "on" : ""}`, "aria-label": open ? "Draw none" : "Draw all", title: open ? "Draw none" : "Draw all", onclick: () => act("eyes", {on: !open})}, icon(open ? "visibility" : "visibility_off")) : null
     const label = column.href ? make("a", {href: column.href, onclick: event => { if (event.shiftKey && column.more) { event.preventDefault(); event.stopPropagation(); getSelection()?.removeAllRanges(); go(column.more) } }}, column.label) : make("span", {}, column.label)
