@@ -23,6 +23,8 @@ MOST_SECTIONS = 16
 PLAIN = "Metrics"
 SYSTEM = "system/"
 SWEEP_FROM = 8
+# As a tile spells it.
+LONGEST = 250
 MOST_AXES = 7
 MEASURED = ("val", "valid", "validation", "eval", "test")
 
@@ -68,8 +70,8 @@ def _logged(scope: Scope, experiments: Sequence[str]) -> _Logged:
     names = store.key_names(scope.session, [*counts, *params])
     return _Logged(
         len(ids),
-        {names[key]: count for key, count in counts.items()},
-        {names[key]: values for key, values in params.items()},
+        {names[key]: count for key, count in counts.items() if len(str(Field("metrics", names[key]))) <= LONGEST},
+        {names[key]: values for key, values in params.items() if len(str(Field("params", names[key]))) <= LONGEST},
         any(job for _, job in found),
     )
 

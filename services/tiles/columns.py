@@ -14,6 +14,7 @@ from services.core.times import iso
 from services.runs import Cell, RunLine
 from services.specs.run_fields import Field
 from services.store.metrics import number
+from services.tiles.smoothing import drawable
 
 Values = npt.NDArray[np.float64]
 MISSING = "—"
@@ -66,7 +67,7 @@ def column(field: Field, runs: Sequence[RunLine]) -> Column:
     found = [_number(cell) for cell in cells]
     if all(value is not None or cell is None for value, cell in zip(found, cells, strict=True)):
         values = np.array([math.nan if value is None else value for value in found], dtype=np.float64)
-        return Column(field, "number", np.where(np.isfinite(values), values, math.nan), texts)
+        return Column(field, "number", drawable(values), texts)
     names = tuple(sorted({name for name, cell in zip(texts, cells, strict=True) if cell is not None}))
     places = {name: float(at) for at, name in enumerate(names)}
     values = [math.nan if cell is None else places[name] for name, cell in zip(texts, cells, strict=True)]

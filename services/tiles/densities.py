@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from services.runs import RunLine
 from services.specs.tiles import Histogram
@@ -11,7 +12,10 @@ from services.store.columns import ROLLED
 from services.studio import Scope
 from services.tiles.lines import WHOLE, counted
 from services.tiles.readings import Density, Nothing
+from services.tiles.smoothing import drawable
 
+Values = npt.NDArray[np.float64]
+Places = npt.NDArray[np.intp]
 ACROSS = 60
 UP = 40
 # Per cent at either end that do not stretch the axis.
@@ -28,7 +32,7 @@ def density(scope: Scope, tile: Histogram, runs: Sequence[RunLine]) -> Density |
         numbers[tile.metric], [run.run_id for run in runs], max_points=None if whole else ROLLED
     )
     steps = np.concatenate([each.step for each in drawn.values()]).astype(np.float64)
-    values = np.concatenate([each.value for each in drawn.values()])
+    values = drawable(np.concatenate([each.value for each in drawn.values()]))
     finite = np.isfinite(values)
     steps, values = steps[finite], values[finite]
     if not len(values):
@@ -38,7 +42,7 @@ def density(scope: Scope, tile: Histogram, runs: Sequence[RunLine]) -> Density |
     if not is_cut:
         low, high = values.min(), values.max()
     across, up = _edges(steps.min(), steps.max(), ACROSS), _edges(low, high, UP)
-    counts, _, _ = np.histogram2d(np.clip(values, up[0], up[-1]), steps, bins=(up, across))
+    counts = _counts(_places(values, up), _places(steps, across), len(up) - 1, len(across) - 1)
     notes = ["Values far out are counted at the edge."] if is_cut else []
     notes += [] if whole else [f"Of long histories {ROLLED:,} points are counted."]
     logged = sum(1 for each in drawn.values() if len(each))
@@ -46,7 +50,17 @@ def density(scope: Scope, tile: Histogram, runs: Sequence[RunLine]) -> Density |
     return Density(tile.metric, across, up, counts, " ".join(notes))
 
 
-def _edges(low: float, high: float, most: int) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+def _places(values: Values, edges: Values) -> Places:
+    """Between which edges; what lies outside counts at the edge."""
+    width = (edges[-1] - edges[0]) / (len(edges) - 1)
+    return np.asarray(np.clip((values - edges[0]) / width, 0, len(edges) - 2)).astype(np.intp)
+
+
+def _counts(rows: Places, columns: Places, up: int, across: int) -> Values:
+    return np.bincount(rows * across + columns, minlength=up * across).reshape(up, across).astype(np.float64)
+
+
+def _edges(low: float, high: float, most: int) -> Values:
     if low == high:
         room = abs(low) * 0.01 or 0.5
         return np.array([low - room, low + room])

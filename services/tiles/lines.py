@@ -18,7 +18,7 @@ from services.store.metrics import Metric
 from services.studio import Scope
 from services.tiles.columns import Group, column, groups
 from services.tiles.readings import Curve, Curves, Mark, Nothing
-from services.tiles.smoothing import smoothed
+from services.tiles.smoothing import drawable, smoothed
 
 Values = npt.NDArray[np.float64]
 MOST_POINTS = 2000
@@ -106,7 +106,7 @@ def _lines(reader: _Reader, metrics: Sequence[str]) -> list[Curve]:
         for run in reader.runs:
             x, y = _placed(reader, series[run.run_id], run, along.get(run.run_id))
             if len(y):
-                found.append(Curve(run.name, metric, run.color, x, y, run.id))
+                found.append(Curve(run.name, metric, run.color, drawable(x), drawable(y), run.id))
     return found
 
 

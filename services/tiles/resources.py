@@ -15,6 +15,7 @@ from services.store.metrics import Key, Metric
 from services.studio import Scope
 from services.tiles.lines import points, since
 from services.tiles.readings import Curve, Curves, Nothing
+from services.tiles.smoothing import drawable
 
 Values = npt.NDArray[np.float64]
 MOST_RUNS = 50
@@ -92,7 +93,7 @@ def _keys(scope: Scope, name: str, runs: Sequence[RunLine]) -> dict[str, tuple[i
 
 def _curve(run: RunLine, key: str, called: str, time: Values, value: Values) -> Curve:
     name = f"{run.name} · {called}" if called else run.name
-    return Curve(name, key, run.color, since(time, run), value, run.id)
+    return Curve(name, key, run.color, since(time, run), drawable(value), run.id)
 
 
 def _rate(time: Values, value: Values) -> Values:

@@ -4,16 +4,25 @@ import numpy as np
 import numpy.typing as npt
 
 Values = npt.NDArray[np.float64]
+LARGEST = 1e300
+# Below it nothing changes that could be seen.
+LEAST = 1e-3
 # What a point still counts for when it does not count any more.
 NEGLIGIBLE = 1e-18
 # Longer kernels cost less by way of their spectrum.
 DIRECT = 129
 
 
+def drawable(values: Values) -> Values:
+    """With gaps for what no axis can hold, such as the largest number, which MLflow keeps in the place of infinity."""
+    held = np.abs(values) < LARGEST
+    return values if held.all() else np.where(held, values, np.nan)
+
+
 def smoothed(values: Values, kind: str, weight: float) -> Values:
     """By `kind`: ema, gaussian or none, `weight` below 1. What is not finite stays as it is and counts for nothing."""
     finite = np.isfinite(values)
-    if kind == "none" or weight <= 0 or finite.sum() < 3:
+    if kind == "none" or weight < LEAST or finite.sum() < 3:
         return values
     result = values.copy()
     result[finite] = ema(values[finite], weight) if kind == "ema" else gaussian(values[finite], weight)
