@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import FileResponse, Response
 
 from app import links, receiving, streams, tiles
-from app.api import datastores
+from app.api import datastores, runs
 from app.api import tiles as drawing
 from app.api.bodies import body
 from app.api.caller import Asking
@@ -96,6 +96,11 @@ def model_archive(asking: Asking, ws: str, name: str, version: str = "") -> Resp
         found = models.contents(scope, models.get(scope, name, version or None))
     openers = {each.path: partial(_only, found, each.path) for each in found.listing(most=MOST_PACKED).files}
     return streams.packed(f"{name}-{version}" if version else name, openers)
+
+
+@router.get("/runs-export/{ws}")
+def runs_export(asking: Asking, ws: str, query: runs.Wanted, format: runs.Format = "csv") -> Response:
+    return runs.exported(asking, ws, query, format)
 
 
 @router.get("/archive/{ws}/{job}")

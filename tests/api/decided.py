@@ -84,6 +84,13 @@ READS = {
     f"GET {COMPONENT}/code": "",
     f"GET {COMPONENT}/code/{{path:path}}": "",
     f"GET {LINEAGE}/{{kind}}/{{id:path}}": "",
+    "GET /api/v1/workspaces/{ws}/runs": "",
+    "GET /api/v1/workspaces/{ws}/runs/{name}": "",
+    "GET /api/v1/workspaces/{ws}/runs/{name}/history": "metric=loss",
+    "GET /api/v1/workspaces/{ws}/runs:groups": "group_by=status",
+    "GET /api/v1/workspaces/{ws}/runs:export": "",
+    "GET /api/v1/workspaces/{ws}/runs:keys": "",
+    "GET /api/v1/workspaces/{ws}/runs:directions": "metric=loss",
     "GET /api/v1/workspaces/{ws}/runs:compare": "run=j1&run=nobody",
     "GET /api/v1/workspaces/{ws}/runs:significance": "run=j1&run=nobody&metric=loss",
     "GET /api/v1/workspaces/{ws}/runs/{name}/changes": "",
@@ -160,6 +167,8 @@ WRITES: dict[str, Any] = {
     f"PUT {DATASTORE}/authentication": {"credentials": None},
     f"POST {DATASTORE}/test": None,
     f"POST {DATASTORE}/default": None,
+    "PATCH /api/v1/workspaces/{ws}/runs/{name}": {"is_starred": True},
+    "PUT /api/v1/workspaces/{ws}/runs:directions": {"metric": "loss", "is_higher_better": False},
 }
 # Of a workspace, by a browser's cookie.
 BROWSER_READS = {
@@ -172,6 +181,7 @@ BROWSER_READS = {
     "GET /files/model/{ws}/{name}": "path=MLmodel",
     "GET /files/model-archive/{ws}/{name}": "",
     "GET /files/archive/{ws}/{job}": "",
+    "GET /files/runs-export/{ws}": "",
     "GET /files/data/{ws}/{name}": "path=a.csv",
 }
 BROWSER_WRITES: dict[str, Any] = {

@@ -151,6 +151,8 @@ def test_readers_read(lab: House, door: str):
 
 
 ABSENT = {
+    "GET /api/v1/workspaces/{ws}/runs/{name}",
+    "GET /api/v1/workspaces/{ws}/runs/{name}/history",
     f"GET {DATASTORE}/files/{{path:path}}",
     f"GET {JOB}/outputs/{{output}}/files",
     f"GET {JOB}/outputs/{{output}}/files/{{path:path}}",
