@@ -15,7 +15,7 @@ from urllib.parse import quote
 import anyio.to_thread
 from starlette.requests import ClientDisconnect
 
-from app import run_links
+from app import job_gateway, run_links
 from app.api.problems import bug, problem
 from app.auth import COOKIE, sign_in_address
 from app.origins import SAFE_METHODS, Refusal, allowed_hosts, called_rightly
@@ -123,7 +123,7 @@ class Gate:
         if path.startswith(BEARER) and not (path == run_links.ADDRESS and method == "GET"):
             bearer = await self._bearer(headers)
             is_jobs = bearer is not None and bearer.kind == "job"
-            if bearer is None or (is_jobs and not path.startswith("/mlflow/")):
+            if bearer is None or (is_jobs and not job_gateway.is_open(method, path)):
                 raise Refusal(401, "Unauthorized", "A valid bearer token is needed.")
             scope["atelier.bearer"], scope["atelier.principal"] = bearer, bearer.principal
             scope["atelier.alive"] = lambda: self._is_bearer(headers)

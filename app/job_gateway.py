@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,13 +21,19 @@ LOOK_SECONDS = 0.5
 INSIDE = "host.docker.internal"
 AsgiScope = MutableMapping[str, Any]
 App = Callable[..., Awaitable[None]]
+_BATCH = re.compile(r"/api/v1/workspaces/[^/]+/runs/[^/]+/metrics:batch")
+
+
+def is_open(method: str, path: str) -> bool:
+    """To a job's token: tracking, and many points at once."""
+    return path.startswith(f"{PREFIX}/") or (method == "POST" and _BATCH.fullmatch(path) is not None)
 
 
 class JobGate:
-    """Lets a job's own token through to the proxy, and nobody else to anything."""
+    """Lets a job's own token through to the proxy, and with its points to `api`, and nobody else to anything."""
 
-    def __init__(self, proxy: App, studio: Studio) -> None:
-        self.proxy, self.studio = proxy, studio
+    def __init__(self, proxy: App, api: App, studio: Studio) -> None:
+        self.proxy, self.api, self.studio = proxy, api, studio
 
     async def __call__(self, scope: AsgiScope, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
@@ -45,11 +52,12 @@ class JobGate:
             bearer = await anyio.to_thread.run_sync(sessions.of_bearer, self.studio, secret.strip())
         if bearer is None or bearer.kind != "job":
             answer = problem(401, "Unauthorized", "Only a running job's own token is good here.")
-        elif not scope["path"].startswith(f"{PREFIX}/"):
+        elif not is_open(scope["method"], scope["path"]):
             answer = problem(404, "NotFound", "There is nothing at this address.")
         else:
             scope["atelier.bearer"], scope["atelier.principal"] = bearer, bearer.principal
-            await self.proxy(scope, receive, send)
+            app = self.proxy if scope["path"].startswith(f"{PREFIX}/") else self.api
+            await app(scope, receive, send)
             return
         await answer(scope, receive, send)
 

@@ -41,7 +41,8 @@ def application(studio: Studio, *, screens: Any | None = None) -> Gate:
         async with contextlib.AsyncExitStack() as stack:
             if screens is not None:
                 await stack.enter_async_context(screens.lifespan()(app))
-            gateway = asyncio.create_task(job_gateway.kept_open(job_gateway.JobGate(proxy, studio), studio, web_url))
+            jobs = job_gateway.JobGate(proxy, app, studio)
+            gateway = asyncio.create_task(job_gateway.kept_open(jobs, studio, web_url))
             facts = {"url": web_url, "pid": os.getpid(), "started_at": iso(now())}
             await asyncio.to_thread(studio.say, "web", facts)
             yield
@@ -55,7 +56,7 @@ def application(studio: Studio, *, screens: Any | None = None) -> Gate:
         title="Atelier", version="1", lifespan=lifespan, docs_url=None, redoc_url=None,
         openapi_url="/api/v1/openapi.json", redirect_slashes=False,
     )  # fmt: skip
-    app.state.studio = studio
+    app.state.studio, app.state.tee = studio, tee
     app.add_exception_handler(AtelierError, problems.handler)
     app.add_exception_handler(HTTPException, problems.http_handler)
     app.add_exception_handler(RequestValidationError, problems.validation_handler)

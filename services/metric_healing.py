@@ -9,10 +9,12 @@ import numpy as np
 from sqlmodel import Session, select
 
 from services.core.errors import AtelierError, NotFound, Unavailable
+from services.engines.native_metrics import NativeMetrics
 from services.engines.tracking import RunFacts, Tracking
+from services.metric_tee import summarised
 from services.store import metrics as store
 from services.store.columns import POINT, Packed
-from services.store.metrics import Metric, Run, Summary
+from services.store.metrics import Metric, Run
 from services.store.rows import Job
 from services.studio import Studio, mlflow_workspace
 
@@ -94,14 +96,36 @@ def refresh(studio: Studio, tracking: Tracking) -> None:
 
 
 def _healed(studio: Studio, tracking: Tracking, workspace_id: str, facts: RunFacts, *, thorough: bool) -> None:
+    """A thinned history has no more than its roll-up: what came later is told from all of MLflow's points."""
     numbers = _noted(studio, workspace_id, facts)
-    if thorough or not _arrived(studio, facts.run_id, facts.metrics, numbers):
-        workspace = mlflow_workspace(workspace_id)
-        points = [_packed(numbers[key], tracking.history(workspace, facts.run_id, key)) for key in facts.metrics]
-        studio.history.replace(facts.run_id, np.concatenate(points) if points else np.empty(0, POINT))
-    else:
+    thorough = thorough or facts.run_id in studio.history.thinned([facts.run_id])
+    if not thorough and _arrived(studio, facts.run_id, facts.metrics, numbers):
         studio.history.finish(facts.run_id)
+        thorough = not _is_whole(studio, facts.run_id, numbers)
+    else:
+        thorough = True
+    if thorough:
+        _reload(studio, tracking, workspace_id, facts, numbers)
     _summarise_again(studio, facts.run_id, [numbers[key] for key in facts.metrics])
+
+
+def _reload(studio: Studio, tracking: Tracking, workspace_id: str, facts: RunFacts, numbers: Mapping[str, int]) -> None:
+    workspace = mlflow_workspace(workspace_id)
+    points = [_packed(numbers[key], tracking.history(workspace, facts.run_id, key)) for key in facts.metrics]
+    studio.history.replace(facts.run_id, np.concatenate(points) if points else np.empty(0, POINT))
+
+
+def _is_whole(studio: Studio, run_id: str, numbers: Mapping[str, int]) -> bool:
+    """Whether as many points of each key are here as MLflow has, where its database can be asked."""
+    native = NativeMetrics(studio.folders.mlflow)
+    try:
+        if not native.is_known():
+            return True
+        theirs = {numbers[key]: counted.n for key, counted in native.counted(run_id).items() if key in numbers}
+    except Unavailable as cause:
+        log.info("Points of run %s are not counted now: %s", run_id, cause)
+        return True
+    return theirs == studio.history.counts(run_id)
 
 
 def _noted(studio: Studio, workspace_id: str, facts: RunFacts) -> dict[str, int]:
@@ -152,14 +176,8 @@ def _stored(value: float) -> float:
 
 def _summarise_again(studio: Studio, run_id: str, numbers: Sequence[int]) -> None:
     """After exact duplicates are gone."""
-    summaries = []
-    for number in numbers:
-        series = studio.history.series(run_id, number)
-        one = Summary(run_id, number)
-        for step, at, value in zip(series.step.tolist(), series.time.tolist(), series.value.tolist(), strict=True):
-            one.add(value, at, step)
-        if one.n:
-            summaries.append(one)
+    found = ((number, studio.history.series(run_id, number)) for number in numbers)
+    summaries = [summarised(run_id, number, series) for number, series in found if len(series)]
     with studio.database.session(write=True) as session:
         store.replace(session, run_id, summaries)
         store.checked(session, run_id)

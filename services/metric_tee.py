@@ -5,14 +5,17 @@ Acknowledged first, kept second: a tick that a crash loses is repaired from MLfl
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from services.core.errors import AtelierError
+from services.specs.metric_batches import MetricBatch
+from services.store import columns
 from services.store import metrics as store
-from services.store.columns import POINT
+from services.store.columns import POINT, Packed, Series
 from services.store.metrics import Point, Run, Summary
 from services.studio import Studio
 
@@ -20,6 +23,8 @@ log = logging.getLogger("atelier.tracking")
 TICK_SECONDS = 1.0
 MOST = 50_000
 MOST_NAMES = 200_000
+# Below this many points a loop is faster than arrays.
+FEW = 48
 
 
 @dataclass
@@ -27,6 +32,7 @@ class _Batch:
     """What came in since the last tick."""
 
     points: dict[str, list[Point]] = field(default_factory=dict)
+    arrays: dict[str, list[MetricBatch]] = field(default_factory=dict)
     params: dict[tuple[str, str], str] = field(default_factory=dict)
     tags: dict[tuple[str, str], str | None] = field(default_factory=dict)
     runs: dict[str, Run] = field(default_factory=dict)
@@ -34,12 +40,14 @@ class _Batch:
     count: int = 0
 
     def is_empty(self) -> bool:
-        return not (self.points or self.params or self.tags or self.runs or self.stages)
+        return not (self.points or self.arrays or self.params or self.tags or self.runs or self.stages)
 
     def take(self, later: "_Batch") -> None:
         """Adds what came after."""
         for run_id, points in later.points.items():
             self.points.setdefault(run_id, []).extend(points)
+        for run_id, some in later.arrays.items():
+            self.arrays.setdefault(run_id, []).extend(some)
         self.params |= later.params
         self.tags |= later.tags
         for run in later.runs.values():
@@ -71,6 +79,14 @@ class Tee:
         with self._lock:
             self._batch.points.setdefault(run_id, []).extend(points)
             self._batch.count += len(points)
+            if self._batch.count > MOST:
+                self._full.set()
+
+    def batch(self, run_id: str, batch: MetricBatch) -> None:
+        """Many points at once."""
+        with self._lock:
+            self._batch.arrays.setdefault(run_id, []).append(batch)
+            self._batch.count += len(batch)
             if self._batch.count > MOST:
                 self._full.set()
 
@@ -128,18 +144,22 @@ class Tee:
 
         So a crash in between leaves a summary that lacks something, which the comparison at the run's end sees.
         """
-        numbers = self._numbered({point.key for points in batch.points.values() for point in points})
-        if batch.points:
-            self.studio.history.append(
-                {
-                    run: np.array([(numbers[each.key], each.step, each.time, each.value) for each in points], POINT)
-                    for run, points in batch.points.items()
-                }
-            )
+        names = {point.key for points in batch.points.values() for point in points}
+        names |= {name for some in batch.arrays.values() for each in some for name in each.names}
+        numbers = self._numbered(names)
+        packed = _packed(batch, numbers)
+        if packed:
+            self.studio.history.append(packed)
+        summaries = _summaries(batch.points, numbers)
+        summaries += [
+            summarised(run_id, number, series)
+            for run_id, some in batch.arrays.items()
+            for number, series in columns.by_key(np.concatenate([_of_batch(each, numbers) for each in some])).items()
+        ]
         with self.studio.database.session(write=True) as session:
             for run in batch.runs.values():
                 store.save_run(session, run)
-            store.fold(session, _summaries(batch.points, numbers))
+            store.fold(session, summaries)
             names = store.ensure_keys(session, [key for _, key in batch.params])
             store.save_params(session, [(run, names[key], value) for (run, key), value in batch.params.items()])
             store.save_tags(session, [(run, key, text) for (run, key), text in batch.tags.items() if text is not None])
@@ -148,7 +168,7 @@ class Tee:
                     store.remove_tag(session, run_id, key)
             for run_id, stage in batch.stages.items():
                 store.move_run(session, run_id, stage)
-            store.note_points(session, list(batch.points))
+            store.note_points(session, list(packed))
 
     def _numbered(self, names: set[str]) -> dict[str, int]:
         """Numbers never change: only names that are new here are asked for."""
@@ -176,3 +196,67 @@ def _summaries(points: Mapping[str, Sequence[Point]], numbers: Mapping[str, int]
                 one = found[run_id, number] = Summary(run_id, number)
             one.add(point.value, point.time, point.step)
     return list(found.values())
+
+
+def summarised(run_id: str, number: int, series: Series) -> Summary:
+    """What a whole series comes to: the same as adding point after point, in the order given."""
+    if len(series) < FEW:
+        one = Summary(run_id, number)
+        for step, time, value in zip(series.step.tolist(), series.time.tolist(), series.value.tolist(), strict=True):
+            one.add(value, time, step)
+        return one
+    is_nan = np.isnan(series.value)
+    last = _place(np.max, series.step, series.time, np.where(is_nan, 0.0, series.value))
+    first = _place(np.min, series.step, series.time)
+    real = np.flatnonzero(~is_nan)
+    low = int(real[series.value[real].argmin()]) if len(real) else None
+    high = int(real[series.value[real].argmax()]) if len(real) else None
+    return Summary(
+        run_id,
+        number,
+        n=len(series),
+        n_nan=int(is_nan.sum()),
+        last=_number(series, last),
+        last_nan=bool(is_nan[last]),
+        last_step=int(series.step[last]),
+        last_time=int(series.time[last]),
+        min=_number(series, low),
+        min_step=None if low is None else int(series.step[low]),
+        max=_number(series, high),
+        max_step=None if high is None else int(series.step[high]),
+        first=_number(series, first),
+        first_step=int(series.step[first]),
+        first_time=int(series.time[first]),
+    )
+
+
+def _place(best: Callable[[Any], Any], *columns: Any) -> int:
+    """Where the first column is best, of those the second, and so on; of equals the first that came."""
+    places = np.arange(len(columns[0]))
+    for column in columns:
+        here = column[places]
+        places = places[here == best(here)]
+    return int(places[0])
+
+
+def _number(series: Series, at: int | None) -> float | None:
+    if at is None or np.isnan(series.value[at]):
+        return None
+    return float(series.value[at])
+
+
+def _packed(batch: _Batch, numbers: Mapping[str, int]) -> dict[str, Packed]:
+    found = {
+        run: [np.array([(numbers[each.key], each.step, each.time, each.value) for each in points], POINT)]
+        for run, points in batch.points.items()
+    }
+    for run, some in batch.arrays.items():
+        found.setdefault(run, []).extend(_of_batch(each, numbers) for each in some)
+    return {run: parts[0] if len(parts) == 1 else np.concatenate(parts) for run, parts in found.items()}
+
+
+def _of_batch(batch: MetricBatch, numbers: Mapping[str, int]) -> Packed:
+    made = np.empty(len(batch), POINT)
+    made["key"] = np.array([numbers[name] for name in batch.names], np.uint32)[batch.key]
+    made["step"], made["time"], made["value"] = batch.step, batch.time, batch.value
+    return made

@@ -9,7 +9,7 @@ import orjson
 from sqlmodel import col, select
 
 from services import access, artifacts, experiments, jobs
-from services.core.errors import NotFound
+from services.core.errors import Denied, NotFound
 from services.core.times import parse
 from services.specs.run_fields import Field
 from services.store import metrics as store
@@ -163,6 +163,17 @@ def runs(
     return _rows(
         scope, ids, [key for key in metrics if key in numbers], [key for key in params if key in numbers], numbers
     )
+
+
+def run_to_log(scope: Scope, name: str) -> str:
+    """MLflow's id of the run of that name, which the caller may log to; a job's token its own and those it made."""
+    access.require(scope, "experiments/runs/write")
+    run, job = store.named(scope.session, scope.workspace_id, name)
+    if run is None:
+        raise NotFound(f"Run '{name[:80]}' was not found.")
+    if scope.job_id is not None and scope.job_id not in {run.job_id, job.id if job is not None else None}:
+        raise Denied("A job may only change its own run.")
+    return run.run_id
 
 
 def monitoring(scope: Scope, name: str) -> list[Line]:

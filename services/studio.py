@@ -41,6 +41,8 @@ class Settings(BaseSettings):
     parallel_jobs: int = 0
     stop_grace: float = 30
     job_memory: str = ""
+    native_metrics: bool = False
+    thin_archived_after_days: int = Field(default=0, ge=0)
     log_level: str = "INFO"
 
     @classmethod
@@ -90,6 +92,11 @@ class Folders:
     @property
     def history(self) -> Path:
         return self.home / "history.db"
+
+    @property
+    def mlflow(self) -> Path:
+        """MLflow's own database."""
+        return self.home / "mlflow.db"
 
     @property
     def logs(self) -> Path:

@@ -48,7 +48,7 @@ def door(lite: Stage) -> Iterator[str]:
         await JSONResponse({"job": bearer.job_id, "who": bearer.principal.name})(scope, receive, send)
 
     port = free_port()
-    with listening(JobGate(proxy, lite.studio), port):
+    with listening(JobGate(proxy, proxy, lite.studio), port):
         yield f"http://127.0.0.1:{port}"
 
 

@@ -57,7 +57,7 @@ def described(model: type[BaseModel]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
-async def raw(request: Request) -> bytes:
+async def raw(request: Request, largest: int = LARGEST) -> bytes:
     """The bytes, once the type and the size are right."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
@@ -69,8 +69,8 @@ async def raw(request: Request) -> bytes:
         with anyio.fail_after(SECONDS):
             async for piece in request.stream():
                 received += piece
-                if len(received) > LARGEST:
-                    raise TooLarge(f"The body is larger than {LARGEST} bytes.")
+                if len(received) > largest:
+                    raise TooLarge(f"The body is larger than {largest} bytes.")
     except TimeoutError as cause:
         raise TooSlow(f"The body did not arrive within {SECONDS:.0f} seconds.") from cause
     return bytes(received)

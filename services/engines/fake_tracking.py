@@ -1,6 +1,8 @@
 """MLflow in memory, held to the same suite as the real one: tests/engines/test_tracking.py."""
 
-from collections.abc import Mapping
+import math
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -73,6 +75,18 @@ class FakeTracking:
     def history(self, workspace: str, run_id: str, key: str) -> list[Logged]:
         self.run(workspace, run_id)
         return list(self.points.get((run_id, key), []))
+
+    def log(self, workspace: str, run_id: str, points: Sequence[tuple[str, Logged]]) -> None:
+        facts = self.run(workspace, run_id)
+        for key, point in points:
+            known = self.points.setdefault((run_id, key), [])
+            stored = replace(point, value=_stored(point.value))
+            if repr(stored) not in map(repr, known):
+                known.append(stored)
+            latest = facts.metrics.get(key)
+            if latest is None or _rank(stored) > _rank(latest):
+                facts = replace(facts, metrics={**facts.metrics, key: stored})
+        self.runs[workspace, run_id] = facts
 
     def delete_run(self, workspace: str, run_id: str) -> None:
         self._answering()
@@ -157,3 +171,12 @@ class FakeTracking:
     def _answering(self) -> None:
         if self.silent:
             raise Unavailable("MLflow does not answer.")
+
+
+def _stored(value: float) -> float:
+    """Infinities are the largest numbers, and 0 has no sign."""
+    return math.copysign(sys.float_info.max, value) if math.isinf(value) else value + 0.0
+
+
+def _rank(point: Logged) -> tuple[int, int, float]:
+    return point.step, point.time, 0.0 if math.isnan(point.value) else point.value

@@ -4,9 +4,10 @@ A studio workspace is an MLflow workspace of its own; its name travels in a head
 A long file, because it is the one door to MLflow: the protocol, its client, and what MLflow's answers mean.
 """
 
+import math
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any, Protocol
 
 import httpx
 
-from services.core.errors import Conflict, EngineError, NotFound, Unavailable
+from services.core.errors import Conflict, EngineError, Invalid, NotFound, Unavailable
 
 WORKSPACE_HEADER = "X-MLFLOW-WORKSPACE"
 PREFIX = "/mlflow"
@@ -106,6 +107,10 @@ class Tracking(Protocol):
 
     def history(self, workspace: str, run_id: str, key: str) -> list[Logged]:
         """Every point of one metric, in MLflow's order."""
+        ...
+
+    def log(self, workspace: str, run_id: str, points: Sequence[tuple[str, Logged]]) -> None:
+        """At most 1,000 points with their keys, all or none. Raises NotFound, Invalid what MLflow does not take."""
         ...
 
     def delete_run(self, workspace: str, run_id: str) -> None:
@@ -247,6 +252,18 @@ class HttpTracking:
             token = page.get("next_page_token", "")
             if not token:
                 return points
+
+    def log(self, workspace: str, run_id: str, points: Sequence[tuple[str, Logged]]) -> None:
+        metrics = [
+            {"key": key, "value": _told(point.value), "timestamp": point.time, "step": point.step}
+            for key, point in points
+        ]
+        try:
+            self._asked("POST", f"{MODELS}runs/log-batch", workspace, json={"run_id": run_id, "metrics": metrics})
+        except Unavailable:
+            raise
+        except EngineError as cause:
+            raise Invalid(str(cause), where="metrics") from cause
 
     def delete_run(self, workspace: str, run_id: str) -> None:
         try:
@@ -406,6 +423,13 @@ def _facts(run: Mapping[str, Any]) -> RunFacts:
         params={param["key"]: param.get("value", "") for param in data.get("params", [])},
         tags={tag["key"]: tag.get("value", "") for tag in data.get("tags", [])},
     )
+
+
+def _told(value: float) -> float | str:
+    """JSON has no word for these; MLflow has."""
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
 def _logged(metric: Mapping[str, Any]) -> Logged:

@@ -33,6 +33,7 @@ CREATE TABLE IF NOT EXISTS chunk (
   n INTEGER NOT NULL, s0 INTEGER NOT NULL, ds INTEGER NOT NULL, t0 INTEGER NOT NULL,
   step BLOB, roll BLOB, value BLOB NOT NULL, time BLOB NOT NULL, UNIQUE (key, run, seq));
 CREATE INDEX IF NOT EXISTS chunk_run ON chunk (run, key);
+CREATE TABLE IF NOT EXISTS retention (run TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID;
 """
 _DOUBLE = struct.Struct("<d")
 _RANK = itemgetter(0, 1)
@@ -86,6 +87,33 @@ class History:
                 _insert(connection, run, key, series, roll=columns.rolled(series))
             connection.execute("DELETE FROM live WHERE run = ?", (run,))
         self._unsealed.pop(run, None)
+
+    def thin(self, run: str) -> bool:
+        """Keeps of each long series of a finished run its roll-up alone, and remembers that; False where none is long.
+
+        No-op for a run that somebody has restored, and for one that has points which came after its end.
+        """
+        with self._write() as connection:
+            if _retention(connection, [run]) or len(_live(connection, run)):
+                return False
+            rolls = connection.execute("SELECT key, roll FROM chunk WHERE run = ? AND roll IS NOT NULL", (run,))
+            found = {key: columns.unrolled(roll) for key, roll in rolls.fetchall()}
+            for key, few in found.items():
+                connection.execute("DELETE FROM chunk WHERE key = ? AND run = ?", (key, run))
+                _insert(connection, run, key, few)
+            if found:
+                connection.execute("INSERT INTO retention (run, state) VALUES (?, 'thinned')", (run,))
+        return bool(found)
+
+    def thinned(self, runs: Sequence[str]) -> set[str]:
+        """Those of which only roll-ups are left."""
+        with self._read() as connection:
+            return {run for run, state in _retention(connection, runs).items() if state == "thinned"}
+
+    def restored(self, run: str) -> None:
+        """Somebody wants this run whole: it is not thinned again."""
+        with self._write() as connection:
+            connection.execute("INSERT OR REPLACE INTO retention (run, state) VALUES (?, 'restored')", (run,))
 
     def replace(self, run: str, points: Packed) -> None:
         """Forgets what was known of a run and keeps these instead, finished."""
@@ -313,6 +341,15 @@ def _unroll(connection: sqlite3.Connection, run: str, key: int) -> None:
 def _forget(connection: sqlite3.Connection, run: str) -> None:
     connection.execute("DELETE FROM live WHERE run = ?", (run,))
     connection.execute("DELETE FROM chunk WHERE run = ?", (run,))
+    connection.execute("DELETE FROM retention WHERE run = ?", (run,))
+
+
+def _retention(connection: sqlite3.Connection, runs: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for some in _batches(runs):
+        query = f"SELECT run, state FROM retention WHERE run IN ({_marks(some)})"  # noqa: S608 (only marks)
+        found |= dict(connection.execute(query, some).fetchall())
+    return found
 
 
 def _batches(runs: Sequence[str], size: int = 500) -> Iterator[Sequence[str]]:

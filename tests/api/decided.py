@@ -132,6 +132,7 @@ PERSONAL: dict[str, Any] = {
 }
 # The same, but Readers are refused, with the body that makes the call right.
 WRITES: dict[str, Any] = {
+    "POST /api/v1/workspaces/{ws}/runs/{run}/metrics:batch": {"metrics": [{"key": "loss", "value": 1}]},
     "PATCH /api/v1/workspaces/{ws}": {"description": "x"},
     "DELETE /api/v1/workspaces/{ws}": None,
     "POST /api/v1/workspaces/{ws}/recover": None,
