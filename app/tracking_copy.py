@@ -21,6 +21,7 @@ from services.studio import Scope, Studio
 log = logging.getLogger("atelier.tracking")
 PARENT = "mlflow.parentRunId"
 LARGEST = 2**63 - 1
+NOBODY = ("", "unknown")  # what clients say when they do not look who runs them
 # Those that touch the database at once, rare and not to be lost by a crash; the others only hand over to the tee.
 SLOW = ("runs/create", "experiments/create", "experiments/update", "experiments/delete", "experiments/restore")
 
@@ -82,6 +83,8 @@ class Copy:
         run = orjson.loads(done.content)["run"]
         tags = _pairs(run.get("data", {}).get("tags"))
         row = as_row(done.workspace.id, run["info"], tags, done.bearer.job_id)
+        if row.user in NOBODY:
+            row.user = done.bearer.principal.name
         with self.studio.database.session(write=True) as session:
             store.save_run(session, row)
             store.save_tags(session, [(row.run_id, key, value) for key, value in tags.items()])

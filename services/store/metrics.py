@@ -209,7 +209,8 @@ _RUN = text(
     ' "user", lifecycle_stage, is_checked) VALUES (:run_id, :workspace_id, :experiment_id, :job_id, :parent_run_id,'
     " :name, :status, :start_time, :end_time, :user, :lifecycle_stage, :is_checked) "
     "ON CONFLICT (run_id) DO UPDATE SET name = excluded.name, status = excluded.status,"
-    ' start_time = excluded.start_time, end_time = excluded.end_time, "user" = excluded."user",'
+    " start_time = excluded.start_time, end_time = excluded.end_time,"
+    """ "user" = CASE WHEN excluded."user" IN ('', 'unknown') THEN run."user" ELSE excluded."user" END,"""
     " lifecycle_stage = excluded.lifecycle_stage, job_id = coalesce(excluded.job_id, run.job_id),"
     " parent_run_id = coalesce(excluded.parent_run_id, run.parent_run_id)"
 )
@@ -258,7 +259,7 @@ def replace(session: Session, run_id: str, summaries: Iterable[Summary]) -> None
 
 
 def save_run(session: Session, run: Run) -> None:
-    """Notes a run as MLflow tells it; an owner once known is kept."""
+    """Notes a run as MLflow tells it; a job or person once known is kept where MLflow knows none."""
     session.connection().execute(_RUN, run.model_dump())
 
 
