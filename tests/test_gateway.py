@@ -19,6 +19,7 @@ from tests.api.conftest import PLAIN, api_token, listening
 from tests.api.test_walk import doors
 from tests.conftest import Stage, free_port
 
+BATCH = "/api/v1/workspaces/{ws}/runs/{run}/metrics:batch"
 RUN = "/mlflow/api/2.0/mlflow/runs/get"
 
 
@@ -88,7 +89,14 @@ def test_the_door_serves_tracking_and_nothing_of_the_studio(door: str, token: st
     for path in sorted(everything | others):
         for method in ("GET", "POST"):
             assert got(door, path, method=method).status_code == 401, path
-            assert got(door, path, token, method).status_code == 404, path
+            if (method, path) != ("POST", BATCH):
+                assert got(door, path, token, method).status_code == 404, path
+
+
+def test_many_points_at_once_come_in_by_this_door_too(door: str, token: str):
+    assert got(door, BATCH, token, "POST").status_code == 200
+    assert got(door, BATCH, token, "GET").status_code == 404
+    assert got(door, f"{BATCH}/x", token, "POST").status_code == 404
 
 
 def test_no_websocket_opens_here(door: str, token: str):
