@@ -33,7 +33,7 @@ def metrics() -> None:
     with context.scope() as s:
         courses = comparisons.sparks(s, [run.id for run in found.runs[:COURSES]], [row.key for row in found.metrics])
     if len(found.runs) > COURSES:
-        st.caption(f"Courses are drawn of the first {COURSES} runs.")
+        st.caption(f"Histories are drawn of the first {COURSES} runs.")
     compare_table.metrics(found, courses, compare_runs.hrefs(found.runs))
 
 

@@ -272,7 +272,7 @@ def test_data_is_compared_by_version_content_and_what_is_known_of_its_size(stage
     assert lines(part) == {
         "table": ("iris:1", "iris:2"),
         "table: content": ("1" * 12, "2" * 12),
-        "table: size": ("10", "20"),
+        "table: bytes": ("10", "20"),
     }
     assert lines(params) == {"rate": ("1", "2")}
 

@@ -6,8 +6,8 @@ import streamlit as st
 
 from app import context
 from app.ui import address, parts
-from app.ui.compare_runs import other
-from app.ui.text import Markup, markdown, number, plain, tag
+from app.ui.compare_runs import other, select
+from app.ui.text import Markup, number, plain, tag
 from services import comparisons
 from services.comparisons import Changed, Group, RunComparison, Significance, Tested
 from services.engines.statistics import LEAST, NAMES
@@ -29,11 +29,11 @@ def significance(found: RunComparison) -> None:
     with context.scope() as s:
         params = comparisons.compare_runs(s, names, only_differing=True, kinds=("params",)).params
     with st.container(horizontal=True, vertical_alignment="bottom", key="luck"):
-        _choose("metric", "Metric", {each: each for each in _metrics(names)}, metric)
+        select("metric", "Metric", {each: each for each in _metrics(names)}, metric)
         fields = [f"params.{quoted(row.key)}" for row in params] + list(FIELDS)
         address.choice("by", "Group by", fields, width=320)
         test = address.text("test") if address.text("test") in TESTS else ""
-        _choose("test", "Test", TESTS, test)
+        select("test", "Test", TESTS, test)
     with context.scope() as s:
         told = comparisons.significance(
             s, names, metric, baseline=found.baseline, group_by=address.words("by", fields),
@@ -50,7 +50,7 @@ def changed(found: RunComparison) -> None:
         metric = address.text("metric")
         known = _metrics(names)
         options = {"": "That it completed", **{each: f"And {each} not worse" for each in known}}
-        _choose("metric", "Good means", options, metric if metric in known else "", width=320)
+        select("metric", "Good means", options, metric if metric in known else "", width=320)
     with context.scope() as s:
         told = comparisons.changed(s, mine.id, metric=metric if metric in known else "", aggregate=found.aggregate)
     _changed(told, plain(mine.label, 80))
@@ -79,8 +79,8 @@ def _explained(told: Significance) -> list[str]:
     if told.set_aside:
         said.append(f"Taken for seeds and left out: {plain(', '.join(told.set_aside), 400)}.")
     said.append(
-        f"A group is tested from {LEAST} runs on. Holm's p-value allows for {len(told.tests)} tests at once; below "
-        f"{CERTAIN} a difference is called more than luck."
+        f"A group is tested from {LEAST} runs on. Holm's p-value allows for all that is tested here; below {CERTAIN} "
+        "a difference is called more than luck."
     )
     said += sorted({f"{NAMES[test.result.test]}: {test.result.why}" for test in told.tests})
     return said
@@ -137,18 +137,6 @@ def _metrics(names: Sequence[str]) -> list[str]:
     with context.scope() as s:
         rows = comparisons.compare_runs(s, names, kinds=("metrics",), limit=MOST_METRICS).metrics
     return [row.key for row in rows]
-
-
-def _choose(name: str, label: str, options: dict[str, str], chosen: str, *, width: int = 220) -> None:
-    key = f"_at:compare:{name}"
-    st.session_state[key] = chosen
-
-    def put() -> None:
-        address.put(**{name: st.session_state[key]})
-
-    st.selectbox(
-        label, list(options), key=key, format_func=lambda each: markdown(options[each]), on_change=put, width=width
-    )
 
 
 def _without_metrics() -> None:

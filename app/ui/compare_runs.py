@@ -1,5 +1,6 @@
 """Which runs are beside each other, as the address says it: those, the baseline, the other one, and how to look."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import streamlit as st
@@ -7,7 +8,7 @@ import streamlit as st
 from app import context
 from app.ui import address
 from app.ui.compare_table import removed
-from app.ui.text import Markup, join, markdown, plain, tag
+from app.ui.text import Markup, join, plain, tag
 from services import comparisons
 from services.comparisons import RunComparison, RunHead
 
@@ -49,13 +50,13 @@ def strip(found: RunComparison) -> None:
 def toolbar(found: RunComparison, tab: str, beside: Sequence[str]) -> None:
     """`beside` are the tabs that show two of the runs."""
     with st.container(horizontal=True, vertical_alignment="bottom", key="toolbar"):
-        labels = {run.id: run.label for run in found.runs}
-        _select("baseline", "Baseline", labels, found.baseline)
+        labels = _labels(found.runs)
+        select("baseline", "Baseline", labels, found.baseline)
         if tab in beside:
-            _select("other", "Compared with", {k: v for k, v in labels.items() if k != found.baseline}, other(found).id)
+            select("other", "Compared with", {k: v for k, v in labels.items() if k != found.baseline}, other(found).id)
         if tab in ("", "metrics", "significance", "changed"):
             chosen = address.text("agg", "last")
-            _select("agg", "Value", AGGREGATES, chosen if chosen in AGGREGATES else "last", width=130)
+            select("agg", "Value", AGGREGATES, chosen if chosen in AGGREGATES else "last", width=130)
         if tab in ("", "metrics", "params", "tags"):
             address.search(placeholder="Search names")
         if tab not in ("significance", "changed", "charts"):
@@ -77,17 +78,22 @@ def _adding(found: RunComparison) -> None:
         st.html(join(lines) if lines else tag("div", "No other run matches.", cls="at-none"))
 
 
-def _select(name: str, label: str, options: dict[str, str], chosen: str, *, width: int = 220) -> None:
-    """One of some, bound to the address."""
+def _labels(runs: Sequence[RunHead]) -> dict[str, str]:
+    """A box finds what was chosen by its label: those that others have too get the id beside them."""
+    counts = Counter(run.label for run in runs)
+    return {run.id: plain(run.label if counts[run.label] == 1 else f"{run.label} · {run.id}", 80) for run in runs}
+
+
+def select(name: str, label: str, options: dict[str, str], chosen: str, *, width: int = 220) -> None:
+    """One of some, bound to the address; `options` are labels by what the address says, no two the same."""
     key = f"_at:compare:{name}"
     st.session_state[key] = chosen
 
     def put() -> None:
         address.put(**{name: st.session_state[key]})
 
-    shown = {option: markdown(text) for option, text in options.items()}
     st.selectbox(
-        label, list(options), key=key, format_func=lambda each: shown.get(each, each), on_change=put, width=width
+        label, list(options), key=key, format_func=lambda each: options.get(each, each), on_change=put, width=width
     )
 
 

@@ -17,6 +17,8 @@ from services.store.rows import Asset, Build, Job
 from services.studio import Scope
 
 SHORT = 12
+CONTENT = ": content"
+_FACTS = {"size": "bytes", "files": "files"}
 _GIT = ("commit", "branch", "dirty", "repository")
 
 
@@ -89,7 +91,7 @@ def data(scope: Scope, side: Side, *, closely: bool = False) -> dict[str, str]:
         known = settled.get(name) or {}
         row = scope.session.get(Asset, known.get("id")) if known.get("kind") in AssetKind.__members__ else None
         if row is not None and row.workspace_id == scope.workspace_id:
-            found[f"{name}: content"] = row.hash[:SHORT]
+            found[f"{name}{CONTENT}"] = row.hash[:SHORT]
             if closely:
                 found |= {f"{name}: {key}": value for key, value in _counts(scope, row).items()}
     return _filled(found)
@@ -193,7 +195,7 @@ def _is_data(value: Any) -> bool:
 
 def _counts(scope: Scope, row: Asset) -> dict[str, str]:
     """Rows are known when a profile was made; nothing is computed for a comparison."""
-    found: dict[str, str] = {name: str(row.facts[name]) for name in ("size", "files") if name in row.facts}
+    found = {word: str(row.facts[name]) for name, word in _FACTS.items() if name in row.facts}
     if row.kind == AssetKind.data:
         with suppress(AtelierError):  # it may be gone, or its place be unreadable
             profile = previews.profile(previews.view(scope, row)).result

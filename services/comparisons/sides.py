@@ -9,7 +9,7 @@ from services import access
 from services.core.errors import NotFound
 from services.store.metrics import Run
 from services.store.rows import Experiment, Job
-from services.store.runs import STATUSES
+from services.store.run_sql import STATUSES
 from services.studio import Scope
 
 

@@ -14,6 +14,7 @@ from sqlmodel import col, select
 
 from services import access, runs
 from services.comparisons import facts
+from services.comparisons.facts import CONTENT
 from services.comparisons.sections import changed_files
 from services.comparisons.sides import Side, side, sides
 from services.comparisons.tables import AGGREGATES, values_of
@@ -118,7 +119,10 @@ def changed(scope: Scope, name: str, *, metric: str = "", aggregate: str = "last
 
 
 def _good(scope: Scope, mine: Side, metric: str, aggregate: str) -> list[Side]:
-    """The latest first."""
+    """The latest first; of a job's run other jobs', because of runs from elsewhere too little is known.
+
+    Where there are none of its own kind, any.
+    """
     experiment = _experiment(scope, mine)
     before = mine.run.start_time if mine.run is not None else None
     if before is None and mine.job is not None:
@@ -139,7 +143,9 @@ def _good(scope: Scope, mine: Side, metric: str, aggregate: str) -> list[Side]:
         .limit(4 * MOST_GOOD)
     )
     ended = [each for each in sides(scope, scope.session.exec(query).all()) if each.status == "Completed"]
-    return _not_worse(scope, mine, ended, metric, aggregate)[:MOST_GOOD]
+    found = _not_worse(scope, mine, ended, metric, aggregate)
+    alike = [each for each in found if (each.job is None) == (mine.job is None)]
+    return (alike or found)[:MOST_GOOD]
 
 
 def _not_worse(scope: Scope, mine: Side, ended: list[Side], metric: str, aggregate: str) -> list[Side]:
@@ -171,11 +177,17 @@ def _changes(scope: Scope, mine: Side, good: Sequence[Side]) -> list[What]:
     then, found = known[0], []
     for key in dict.fromkeys([*then, *now]):
         before, after = then.get(key, ""), now.get(key, "")
-        if before != after:
+        if before != after and not _is_told(key, then, now):
             as_now = sum(each.get(key, "") == after for each in known)
             as_then = sum(each.get(key, "") == before for each in known)
             found.append(What(*key, before, after, len(good), as_now, as_then))
     return sorted(found, key=lambda each: (-each.weight, ORDER.index(each.section), each.name))
+
+
+def _is_told(key: tuple[str, str], then: Facts, now: Facts) -> bool:
+    """Another version of the data says already that its content is another."""
+    named = (key[0], key[1].removesuffix(CONTENT))
+    return key[1].endswith(CONTENT) and then.get(named) != now.get(named)
 
 
 def _facts(scope: Scope, each: Side) -> Facts:

@@ -48,7 +48,7 @@ const cells = {
 export default function ({data, parentElement}) {
   const wrap = parentElement.querySelector(".wrap")
   const old = wrap.querySelector(".box"), left = old?.scrollLeft ?? 0, top = old?.scrollTop ?? 0
-  const first = make("tr", {}, make("th", {class: "name", scope: "col"}, data.first), data.sparks ? make("th", {scope: "col"}, "Course") : null, ...data.runs.map(head))
+  const first = make("tr", {}, make("th", {class: "name", scope: "col"}, data.first), data.sparks ? make("th", {scope: "col"}, "History") : null, ...data.runs.map(head))
   const body = make("tbody")
   for (const row of data.rows) {
     const tr = make("tr", {"data-key": row.key}, make("th", {class: "name", scope: "row", title: row.note}, row.key, row.mark ? make("small", {}, row.mark) : null))
