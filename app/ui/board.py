@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from app import context
 from app.ui.text import plain
+from services.specs.run_fields import ATTRIBUTES
 from services.specs.tiles import Board
 
 ASSETS = Path(__file__).parent / "assets" / "board"
@@ -66,6 +67,7 @@ def show(
         "reason": plain(reason),
         "metrics": list(metrics)[:MOST_KNOWN],
         "fields": list(fields)[:MOST_KNOWN],
+        "attributes": list(ATTRIBUTES),
         "seen": last["n"],
         "refused": last["refused"],
     }

@@ -55,7 +55,18 @@ const head = (s, section, at, count) => {
     onclick: event => menu(event.currentTarget, hidden.map(tile => ["visibility", `Show ${called(tile)}`, () => change(s, tiled(s.board, tile.id, each => ({...each, hidden: false})))]), "Hidden tiles")}, `${hidden.length} hidden`) : null
   return make("header", {class: "head"}, opener, unhide, s.canEdit ? [add, more] : null)
 }
+const visible = s => JSON.stringify([s.canEdit, s.search, s.board.sections.map(section => [section.title, Boolean(section.collapsed), section.tiles.map(tile =>
+  [tile.id, tile.type, called(tile), widthOf(tile), heightOf(tile), Boolean(tile.hidden), tile.type === "markdown" && tile.text, sought(tile)])])])
+// An open menu, a half written name and what is held by the mouse outlive an answer of the studio that changes nothing.
+const refreshed = s => {
+  if (s.drawn !== visible(s)) return draw(s)
+  for (const tile of s.board.sections.flatMap(section => section.tiles)) {
+    const view = s.views.get(tile.id)
+    if (view) { view.tile = tile; want(s, view) }
+  }
+}
 const draw = s => {
+  s.drawn = visible(s)
   const tiles = new Map(s.board.sections.flatMap(section => section.tiles).map(tile => [tile.id, tile]))
   for (const [id, view] of s.views) if (!tiles.has(id) || tiles.get(id).hidden || tiles.get(id).type !== view.tile.type) { forgotten(s, view); s.views.delete(id) }
   const sections = s.board.sections.map((section, at) => {
@@ -109,17 +120,27 @@ const begun = (parentElement, wrap) => {
   held.set(parentElement, s)
   return s
 }
+const adopted = s => {
+  const {data} = s, told = JSON.stringify(data.board)
+  if (data.refused && data.refused.n === s.n && s.refused !== s.n) {
+    Object.assign(s, {board: data.board, given: told, refused: s.n})
+    notice(s, data.refused.message)
+  } else if (told !== s.given) {
+    s.given = told
+    if (!s.board || data.seen >= s.n) s.board = data.board
+  }
+  refreshed(s)
+}
+const released = s => {
+  s.isHeld = false
+  adopted(s)
+}
 export default function ({data, parentElement, setStateValue}) {
   const wrap = parentElement.querySelector(".board")
   const s = held.get(parentElement) ?? begun(parentElement, wrap)
-  const before = s.data, was = s.board
+  const before = s.data
   Object.assign(s, {data, setStateValue, canEdit: data.canEdit})
-  const told = JSON.stringify(data.board)
-  if (data.refused && data.refused.n === s.n) { s.board = data.board; s.given = told; notice(s, data.refused.message) }
-  else if (told !== s.given) { s.given = told; if (!s.board || data.seen >= s.n) s.board = data.board }
-  // An open menu or a half written name outlives a run of the page that changes nothing here.
-  if (s.board !== was || before?.canEdit !== data.canEdit) draw(s)
-  else for (const view of s.views.values()) want(s, view)
+  if (!s.isHeld) adopted(s)
   const look = Object.values(colors(s)).join()
   if (s.look && s.look !== look) for (const view of s.views.values()) if (view.answer) paint(s, view)
   s.look = look

@@ -1,9 +1,12 @@
 // Answers for tiles: only for those in sight, few at once, given up when they leave, kept until something changes.
 const AT_ONCE = 4
 const KEPT = 80
-const SAME = new Set(["id", "title", "width", "height", "hidden"])
-const asked = (s, tile) => JSON.stringify({tile: {...Object.fromEntries(Object.entries(tile).filter(([key]) => !SAME.has(key))), id: tile.id}, runs: s.data.runs})
-const keyOf = (s, tile) => `${s.data.version}\n${asked(s, tile)}`
+const asked = (s, tile) => JSON.stringify({tile, runs: s.data.runs})
+// What is left unsaid and what is said as it is by default ask for the same; so do two sizes of a tile.
+const keyOf = (s, tile) => JSON.stringify([s.data.version, s.data.runs, tile.type, ...TYPES[tile.type][2].map(field => {
+  const value = tile[field.name]
+  return isEmpty(value) || value === (field.kind === "choice" ? field.of[0][0] : field.kind === "slider" ? MIDDLE : undefined) ? null : value
+})])
 const want = (s, view, {again = false} = {}) => {
   if (!view.isSeen || view.tile.type === "markdown") return
   const key = keyOf(s, view.tile)

@@ -44,7 +44,7 @@ const entered = (s, field, value) => {
     }
     case "slider": {
       const node = make("input", {type: "range", min: 0, max: .99, step: .01, "aria-label": field.label}), said = make("output", {})
-      node.value = value ?? .6
+      node.value = value ?? MIDDLE
       node.oninput = () => { said.textContent = Number(node.value).toFixed(2) }
       node.oninput()
       return {node: make("div", {class: "slide"}, node, said), read: () => Number(node.value)}
@@ -56,24 +56,28 @@ const entered = (s, field, value) => {
     }
     default: {
       const [id, options] = field.kind === "text" ? [null, null] : suggested(s, field.kind)
-      const node = make("input", {type: "text", list: id, "aria-label": field.label, autocomplete: "off"})
+      const node = make("input", {type: "text", list: id, "aria-label": field.label, autocomplete: "off", maxlength: field.most ?? 400})
       node.value = value ?? ""
       return {node: make("div", {}, node, options), read: () => node.value.trim()}
     }
   }
 }
+// `loss` alone is taken for what is known by that name.
+const meant = (s, text) => isAsked(s, text) ? text : ["metrics", "params", "tags"].map(kind => `${kind}.${text}`).find(each => s.data.fields.includes(each)) ?? text
+const isAsked = (s, text) => s.data.attributes.includes(text) || FIELD.test(text)
 const isEmpty = value => value === "" || value === false || value === null || value === undefined || (Array.isArray(value) && !value.length)
 // `done` gets what was entered once it is whole.
 const form = (s, title, list, start, act, done, wrong = null) => dialog(s, title, close => {
   const inputs = list.map(field => ({field, ...entered(s, field, start[field.name])})), said = make("p", {class: "wrong", role: "alert"})
-  const read = () => Object.fromEntries(inputs.map(({field, read}) => [field.name, read()]))
+  const read = () => Object.fromEntries(inputs.map(({field, read}) => [field.name, field.kind === "fields" ? read().map(each => meant(s, each)) : field.kind === "field" ? meant(s, read()) : read()]))
   const rows = inputs.map(({field, node}) => make("div", {class: `row ${field.kind}`}, make("span", {class: "label"}, field.label), node))
   const paint = () => { const now = read(); inputs.forEach(({field}, at) => { rows[at].hidden = Boolean(field.when && !field.when(now)) }) }
   const body = make("form", {onsubmit: event => {
     event.preventDefault()
     const now = read(), lacking = list.find(field => field.needed && isEmpty(now[field.name]) && (!field.when || field.when(now)))
     const few = list.find(field => field.least && now[field.name].length < field.least)
-    said.textContent = lacking ? `${lacking.label} is needed.` : few ? `${few.label}: at least ${few.least} are needed.` : wrong?.(now) ?? ""
+    const odd = list.filter(field => ["field", "fields"].includes(field.kind)).flatMap(field => now[field.name]).find(each => each && !isAsked(s, each))
+    said.textContent = lacking ? `${lacking.label} is needed.` : odd ? `'${odd}' is nothing that a run has. Write metrics.NAME, params.NAME, tags.NAME or one of: ${s.data.attributes.join(", ")}.` : few ? `${few.label}: at least ${few.least} are needed.` : wrong?.(now) ?? ""
     if (said.textContent) return
     for (const field of list) if (field.when && !field.when(now)) delete now[field.name]
     close()
@@ -85,7 +89,7 @@ const form = (s, title, list, start, act, done, wrong = null) => dialog(s, title
   return [body]
 })
 const unfit = type => type === "table" ? now => Boolean(now.path) === now.fields.length > 0 ? "Give either the path of a logged table or columns of the runs." : "" : null
-const TITLE = {name: "title", label: "Title", kind: "text"}
+const TITLE = {name: "title", label: "Title", kind: "text", most: 200}
 const fieldsOf = type => [...TYPES[type][2], TITLE]
 const filled = (tile, now, list) => {
   const next = {...tile}

@@ -5,7 +5,8 @@ const tileView = (s, tile) => {
   view.body = make("div", {class: "body"})
   view.tools = make("div", {class: "tools"})
   view.head = make("header", {}, view.name, view.tools)
-  view.node = make("article", {class: "tile", "data-id": tile.id}, view.head, view.body)
+  view.corner = make("span", {class: "corner", "aria-hidden": "true", onpointerdown: event => stretched(s, view, event)})
+  view.node = make("article", {class: "tile", "data-id": tile.id}, view.head, view.body, view.corner)
   view.sizes = new ResizeObserver(() => { cancelAnimationFrame(view.frame); view.frame = requestAnimationFrame(() => resized(view)) })
   view.sizes.observe(view.body)
   s.seen.observe(view.node)
@@ -30,11 +31,7 @@ const dressed = (s, view, tile) => {
   const more = tool("more_vert", `More for ${title}`, () => menu(more, lines(s, view), title), {"aria-haspopup": "menu", "aria-expanded": "false"})
   view.tools.replaceChildren(...[s.canEdit && tool("edit", `Edit ${title}`, () => edited(s, view.tile)), tool("fullscreen", `Full screen: ${title}`, () => full(s, view)), more].filter(Boolean))
   view.head.onpointerdown = s.canEdit ? event => grabbed(s, view, event) : null
-  view.corner?.remove()
-  if (s.canEdit) {
-    view.corner = make("span", {class: "corner", "aria-hidden": "true", onpointerdown: event => stretched(s, view, event)})
-    view.node.append(view.corner)
-  }
+  view.corner.hidden = !s.canEdit
   if (tile.type === "markdown" && view.source !== tile.text) {
     view.source = tile.text
     view.answer = {kind: "markdown", text: tile.text ?? ""}
@@ -92,6 +89,7 @@ const grabbed = (s, view, event) => {
   event.preventDefault()
   const from = [event.clientX, event.clientY], root = s.wrap.getRootNode()
   view.head.setPointerCapture(event.pointerId)
+  s.isHeld = true
   let place = null, isMoving = false
   const marked = (node, where) => {
     if (place) delete place.node.dataset.drop
@@ -112,6 +110,7 @@ const grabbed = (s, view, event) => {
     delete view.node.dataset.moving
     const found = place
     marked(null)
+    released(s)
     if (!drop || !found) return
     const section = Number(found.node.closest(".section").dataset.at)
     const {tiles} = s.board.sections[section], at = tiles.findIndex(each => each.id === found.node.dataset.id)
@@ -132,6 +131,7 @@ const stretched = (s, view, event) => {
   event.preventDefault()
   const {corner, node} = view, box = node.getBoundingClientRect(), column = (node.parentElement.clientWidth + GAP) / 12
   corner.setPointerCapture(event.pointerId)
+  s.isHeld = true
   let width = widthOf(view.tile), height = heightOf(view.tile)
   corner.onpointermove = move => {
     width = nearest((move.clientX - box.left + GAP) / column)
@@ -141,6 +141,7 @@ const stretched = (s, view, event) => {
   }
   corner.onpointerup = corner.onpointercancel = () => {
     corner.onpointermove = corner.onpointerup = corner.onpointercancel = null
+    released(s)
     if (width !== widthOf(view.tile) || height !== heightOf(view.tile)) change(s, tiled(s.board, view.tile.id, each => ({...each, width, height})))
   }
 }

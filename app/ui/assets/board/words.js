@@ -1,6 +1,7 @@
 // What tiles there are, how they are called, and what may be set on each; the short form asks only the first fields.
 const SMOOTHING = [["none", "None"], ["ema", "Exponential"], ["gaussian", "Gaussian"]]
 const AXES = [["step", "Step"], ["time", "Wall time"], ["relative", "Time since start"], ["metric", "Another metric"]]
+const MIDDLE = .6
 const isSmoothed = tile => tile.smoothing && tile.smoothing !== "none"
 const TYPES = {
   line: ["Line chart", "show_chart", [
@@ -30,7 +31,7 @@ const TYPES = {
     {name: "z", label: "Height", kind: "field", needed: true}]],
   box: ["Box plot", "candlestick_chart", [{name: "value", label: "Value", kind: "field", needed: true}, {name: "group_by", label: "Group by", kind: "fields"}]],
   histogram: ["Histogram over time", "equalizer", [{name: "metric", label: "Metric", kind: "metric", needed: true}]],
-  images: ["Images", "image", [{name: "pattern", label: "Name begins with", kind: "text"}]],
+  images: ["Images", "image", [{name: "pattern", label: "Name begins with", kind: "text", most: 200}]],
   table: ["Table", "table", [{name: "path", label: "Path of a logged table", kind: "text"}, {name: "fields", label: "Or columns of the runs", kind: "fields"}]],
   markdown: ["Text", "notes", [{name: "text", label: "Text in Markdown", kind: "long", needed: true}]],
   scalar: ["Single value", "looks_one", [{name: "value", label: "Value", kind: "field", needed: true}, {name: "pick", label: "Of each run", kind: "choice", of: [["last", "Last"], ["best", "Best"]]}]],
