@@ -29,6 +29,7 @@ from services.reconcile.attempts import Place
 from services.reconcile.builds import Builds
 from services.reconcile.jobs import Jobs
 from services.reconcile.launch import JOB
+from services.reconcile.metrics import Metrics
 from services.reconcile.recording import Recorder
 from services.reconcile.registry import Registry
 from services.reconcile.removals import Removals
@@ -50,6 +51,7 @@ REMOVAL_SECONDS = 2.0
 RECORD_SECONDS = 1.0
 REGISTRY_SECONDS = 0.5
 MARKS_SECONDS = 0.5
+METRICS_SECONDS = 30.0
 CHECK_SECONDS = 5.0
 SETTLE_SECONDS = 8.0
 
@@ -133,6 +135,7 @@ class Worker:
         self.removals = Removals(studio, engine, self.tracking)
         self.registry = Registry(studio, self.tracking, self.token)
         self.run_marks = RunMarks(studio, self.tracking)
+        self.metrics = Metrics(studio)
 
     def tracking(self) -> Tracking | None:
         """The client of the tracking server, wherever it listens now."""
@@ -201,6 +204,8 @@ class Worker:
             self._aside("registry", self.registry.look)
         if _is_due(due, "marks", MARKS_SECONDS, at):
             self._aside("marks", self.run_marks.look)
+        if _is_due(due, "metrics", METRICS_SECONDS, at):
+            self._aside("metrics", self.metrics.look)
 
     def _aside(self, name: str, look: Callable[[], None]) -> None:
         """Looks that ask the engine, one of a kind at a time: an engine that hangs must not hold up the turns."""

@@ -165,6 +165,14 @@ def runs(
     )
 
 
+def thinned(scope: Scope, names: Sequence[str]) -> list[str]:
+    """Those of these runs, by the name of a job or a run id, that were archived and of which roll-ups are left."""
+    access.require(scope, "experiments/runs/read")
+    found = {name: store.named(scope.session, scope.workspace_id, name)[0] for name in names}
+    ids = scope.studio.history.thinned([run.run_id for run in found.values() if run is not None])
+    return [name for name, run in found.items() if run is not None and run.run_id in ids]
+
+
 def run_to_log(scope: Scope, name: str) -> str:
     """MLflow's id of the run of that name, which the caller may log to; a job's token its own and those it made."""
     access.require(scope, "experiments/runs/write")

@@ -12,6 +12,7 @@ import httpx
 import numpy as np
 import pytest
 
+from services.reconcile.metrics import Metrics
 from services.store.metrics import Metric, key_names, metrics_of
 from tests.conftest import make_stage
 from tests.tracking.conftest import Running, Site, as_stored, close_site, make_site, points
@@ -216,6 +217,13 @@ def test_tables_of_another_revision_are_left_alone(native: Site, tmp_path: Path)
     finally:
         folders.mlflow.unlink()
         folders.mlflow.symlink_to(there)
+
+
+def test_mlflows_own_database_is_analysed(native: Site):
+    Metrics(native.stage.studio).look()
+    with closing(sqlite3.connect(native.stage.studio.folders.mlflow)) as connection:
+        known = {row[0] for row in connection.execute("SELECT DISTINCT tbl FROM sqlite_stat1")}
+    assert {"metrics", "latest_metrics", "runs"} <= known
 
 
 def test_summaries_are_what_mlflow_finds_itself(native: Site):
