@@ -67,13 +67,10 @@ def test_every_second_has_a_reason(page: Page, trained: list[str]) -> None:
 def test_the_charts_are_drawn(page: Page, trained: list[str]) -> None:
     visit(page, f"/job?ws=lab&job={trained[0]}")
     page.get_by_role("tab", name="Metrics").click()
-    charts = page.locator(".js-plotly-plot")
-    expect(charts).to_have_count(4)
-    for place in range(4):
-        expect(charts.nth(place).locator(".scatterlayer .js-line")).to_have_count(1)
-    page.get_by_text("All in one").click()
-    expect(charts).to_have_count(1)
-    expect(charts.locator(".scatterlayer .js-line")).to_have_count(4)
+    for name in ("train_loss", "test_loss", "train_accuracy", "test_accuracy"):
+        chart = page.locator(".tile", has_text=name)
+        chart.scroll_into_view_if_needed()
+        expect(chart.locator(".scatterlayer .trace")).to_have_count(1)
 
 
 def test_what_the_container_used_is_drawn(page: Page, trained: list[str]) -> None:
@@ -97,20 +94,20 @@ def test_files_are_looked_at_and_downloaded(page: Page, trained: list[str], tmp_
     assert waiting.value.suggested_filename == "report.txt"
 
 
-def test_ticked_runs_are_drawn_together(page: Page, trained: list[str]) -> None:
+def test_runs_of_an_experiment_are_drawn_together(page: Page, trained: list[str]) -> None:
     visit(page, "/experiments?ws=lab")
     page.get_by_role("link", name="digits", exact=True).click()
     title(page, "digits")
-    expect(page.get_by_text("Tick runs to draw them together.")).to_be_visible()
     for rate in RATES:
-        row(page, f"digits at {rate}").get_by_role("checkbox").check()
-    charts = page.locator(".js-plotly-plot")
-    expect(charts.first.locator(".scatterlayer .js-line")).to_have_count(2)
-    expect(page.get_by_text("Parameters that differ")).to_be_visible()
+        expect(row(page, f"digits at {rate}")).to_be_visible()
+    page.get_by_text("Dashboard", exact=True).click()
+    lines = page.locator(".tile", has_text="test_loss").locator(".scatterlayer .trace")
+    expect(lines).to_have_count(2)
+    page.get_by_role("button", name="Draw digits at 0.05").click()
+    expect(lines).to_have_count(1)
     page.reload()
     settled(page)
-    expect(charts.first.locator(".scatterlayer .js-line")).to_have_count(2)
-    expect(row(page, "digits at 0.05").get_by_role("checkbox")).to_be_checked()
+    expect(lines).to_have_count(1)
 
 
 def test_an_environment_shows_how_it_was_built(page: Page, trained: list[str]) -> None:
