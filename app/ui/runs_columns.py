@@ -1,6 +1,5 @@
 """Which columns a table of runs has: sensible ones at first, and a picker that copes with ten thousand keys."""
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from app.ui import runs_state
 from app.ui.runs_state import Shown
 from app.ui.runs_table import label_of
 from app.ui.text import plain
-from services import runs
+from services import access, runs
 from services.runs import RunLine, RunsQuery
 from services.specs.run_fields import AGGREGATES, ATTRIBUTES, Field
 from services.specs.run_fields import field as read_field
@@ -24,7 +23,6 @@ LOOKED_AT = 40
 FOUND = 100
 KEPT_SECONDS = 60.0
 KINDS = ("metrics", "params", "tags")
-SHORTEST_SEARCH = 1
 
 _picker = st.components.v2.component(
     "atelier_runs_columns",
@@ -36,34 +34,29 @@ _picker = st.components.v2.component(
 
 def chosen(scope: Scope, experiments: Sequence[str], shown: Shown) -> list[str]:
     """Those of the address, pinned ones first; else what every run has and the metrics and parameters that vary."""
-    columns = list(shown.columns) or at_first(scope, experiments)
+    access.require(scope, "experiments/runs/read")
+    columns = list(shown.columns) or _at_first(scope.workspace_id, tuple(experiments), scope)
     left = [each for each in columns if each in shown.pinned_columns]
     return left + [each for each in columns if each not in left]
 
 
-def at_first(scope: Scope, experiments: Sequence[str]) -> list[str]:
-    """Made from the newest runs, and kept for a minute so that a page costs one question."""
-    key = f"runs_columns:{scope.workspace_id}:{','.join(experiments)}"
-    kept = context.recall(key)
-    if kept and time.monotonic() - kept[0] < KEPT_SECONDS:
-        return list(kept[1])
-    names: dict[str, list[str]] = {
+@st.cache_data(ttl=KEPT_SECONDS, max_entries=500, show_spinner=False)
+def _at_first(workspace_id: str, experiments: tuple[str, ...], _scope: Scope) -> list[str]:
+    """Made from the newest runs, whatever the filter; the same for everybody for a minute."""
+    names = {
         kind: [
             str(Field(kind, name))
-            for name in runs.keys(scope, experiments=tuple(experiments), kind=kind, limit=LOOKED_AT).names
+            for name in runs.keys(_scope, experiments=experiments, kind=kind, limit=LOOKED_AT).names
         ]
         for kind in ("metrics", "params")
     }
     names["metrics"].sort(key=lambda text: text.startswith("metrics.system/"))
-    query = RunsQuery(experiments=tuple(experiments), columns=tuple(names["metrics"] + names["params"]), limit=50)
-    lines = runs.listed(scope, query).rows if query.columns else []
-    found = ["status", "created", "duration", "creator"]
-    if not experiments:
-        found.insert(1, "experiment")
-    for kind in ("metrics", "params"):
-        found += _varying(lines, names[kind])[:AT_FIRST]
-    context.remember(key, (time.monotonic(), found))
-    return found
+    query = RunsQuery(
+        experiments=experiments, columns=tuple(names["metrics"] + names["params"]), limit=LOOKED_AT, count_to=0
+    )
+    lines = runs.listed(_scope, query).rows if query.columns else []
+    found = ["status", *(() if experiments else ("experiment",)), "created", "duration", "creator"]
+    return found + [each for kind in names for each in _varying(lines, names[kind])[:AT_FIRST]]
 
 
 def _varying(lines: Sequence[RunLine], names: Sequence[str]) -> list[str]:
@@ -99,7 +92,7 @@ def pick(experiments: Sequence[str], shown: Shown) -> None:
     if done is None:
         return
     if done.get("reset"):
-        context.forget(f"runs_columns:{s.workspace_id}:{','.join(experiments)}")
+        _at_first.clear()
         runs_state.put(columns=(), pinned_columns=(), widths={})
     else:
         columns = list(runs_state.fields(str(each) for each in done.get("columns", [])))

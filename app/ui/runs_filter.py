@@ -1,6 +1,5 @@
 """Which runs are listed: words, quick choices, text and rows; the last three write the same expression."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,7 +9,7 @@ from app import context
 from app.ui import address, runs_state
 from app.ui.runs_state import Shown
 from app.ui.text import join, plain, tag
-from services import runs
+from services import access, runs
 from services.core.errors import AtelierError, Invalid
 from services.core.states import JobStatus
 from services.runs import RunsQuery
@@ -18,6 +17,7 @@ from services.specs import filters
 from services.specs.filters import And, Compare, Expression, In, Row, Rows
 from services.specs.run_fields import ATTRIBUTES, Field
 from services.specs.run_fields import field as read_field
+from services.studio import Scope
 
 STATUS, CREATOR, STARRED = (Field("attribute", name) for name in ("status", "creator", "starred"))
 STATUSES = [str(each) for each in JobStatus]
@@ -169,16 +169,16 @@ def _is_choice(part: Expression, field: Field) -> bool:
 
 
 def people(experiments: Sequence[str]) -> list[str]:
-    """Who made runs here, kept for a minute."""
-    key = f"runs_people:{context.workspace_name()}:{','.join(experiments)}"
-    kept = context.recall(key)
-    if kept and time.monotonic() - kept[0] < KEPT_SECONDS:
-        return list(kept[1])
+    """Who made runs here, looked up once a minute."""
     with context.scope() as s:
-        lines = runs.grouped(s, RunsQuery(experiments=tuple(experiments)), ["creator"], limit=PEOPLE)
-    found = sorted({str(each) for line in lines for each in line.values.values() if each}, key=str.casefold)
-    context.remember(key, (time.monotonic(), found))
-    return found
+        access.require(s, "experiments/runs/read")
+        return _people(s.workspace_id, tuple(experiments), s)
+
+
+@st.cache_data(ttl=KEPT_SECONDS, max_entries=500, show_spinner=False)
+def _people(workspace_id: str, experiments: tuple[str, ...], _scope: Scope) -> list[str]:
+    lines = runs.grouped(_scope, RunsQuery(experiments=experiments), ["creator"], limit=PEOPLE)
+    return sorted({str(each) for line in lines for each in line.values.values() if each}, key=str.casefold)
 
 
 def _help() -> None:
@@ -304,16 +304,11 @@ def _apply(rows: Rows) -> None:
 
 def known(experiments: Sequence[str]) -> list[str]:
     """What can be asked, the first of each kind; others can be typed."""
-    key = f"runs_known:{context.workspace_name()}:{','.join(experiments)}"
-    kept = context.recall(key)
-    if kept and time.monotonic() - kept[0] < KEPT_SECONDS:
-        return list(kept[1])
     found = list(ATTRIBUTES)
     with context.scope() as s:
         for kind in ("metrics", "params", "tags"):
             keys = runs.keys(s, experiments=tuple(experiments), kind=kind, limit=KNOWN)
-            found += [str(Field(kind, name)) for name in keys.names]  # type: ignore[arg-type]
-    context.remember(key, (time.monotonic(), found))
+            found += [str(Field(kind, name)) for name in keys.names]
     return found
 
 
