@@ -66,12 +66,11 @@ def column(field: Field, runs: Sequence[RunLine]) -> Column:
         return Column(field, "time", np.array([_milliseconds(cell) for cell in cells], dtype=np.float64), texts)
     found = [_number(cell) for cell in cells]
     if all(value is not None or cell is None for value, cell in zip(found, cells, strict=True)):
-        values = np.array([math.nan if value is None else value for value in found], dtype=np.float64)
-        return Column(field, "number", drawable(values), texts)
+        return Column(field, "number", drawable(_array(found)), texts)
     names = tuple(sorted({name for name, cell in zip(texts, cells, strict=True) if cell is not None}))
     places = {name: float(at) for at, name in enumerate(names)}
-    values = [math.nan if cell is None else places[name] for name, cell in zip(texts, cells, strict=True)]
-    return Column(field, "category", np.array(values, dtype=np.float64), texts, names)
+    found = [None if cell is None else places[name] for name, cell in zip(texts, cells, strict=True)]
+    return Column(field, "category", _array(found), texts, names)
 
 
 def text(cell: Cell) -> str:
@@ -119,6 +118,10 @@ def distinct_colors(names: Sequence[str]) -> list[str]:
         free = (each for each in (*colors.PALETTE[at:], *colors.PALETTE[:at]) if each not in found)
         found.append(next(free, wanted))
     return found
+
+
+def _array(found: Sequence[float | None]) -> Values:
+    return np.array([math.nan if value is None else value for value in found], dtype=np.float64)
 
 
 def _number(cell: Cell) -> float | None:

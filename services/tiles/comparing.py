@@ -49,9 +49,10 @@ def points(tile: specs.Scatter, runs: Sequence[RunLine]) -> Points | Nothing:
     x, y = column(x.field, kept), column(y.field, kept)
     color = column(field(tile.color), kept) if tile.color else None
     size = column(field(tile.size), kept) if tile.size else None
-    note = _left_out(len(runs) - len(kept), x)
+    note = _left_out(len(runs) - len(kept), x, y)
     if size is not None and size.kind == "category":
-        size, note = None, f"{note} '{size.label}' is not a number and gives no sizes.".strip()
+        note = f"{note} '{size.label}' is not a number and gives no sizes.".strip()
+        size = None
     return Points(kept, x, y, color, size, _fit(x, y) if tile.regression else None, note)
 
 
@@ -64,7 +65,7 @@ def axes(tile: specs.Parallel, runs: Sequence[RunLine]) -> Axes | Nothing:
         return Nothing("No shown run has two of these fields.")
     found = [column(each.field, kept) for each in every]
     color = column(field(tile.color), kept) if tile.color else None
-    return Axes(kept, found, color, _left_out(len(runs) - len(kept), found[0]))
+    return Axes(kept, found, color, _left_out(len(runs) - len(kept), *found))
 
 
 def boxes(tile: specs.Box, runs: Sequence[RunLine]) -> Boxes | Nothing:
@@ -124,10 +125,11 @@ def _unfit(value: Column) -> Nothing | None:
     return None if len(value.known) else Nothing(f"No shown run has a value of '{value.label}'.")
 
 
-def _left_out(count: int, value: Column) -> str:
+def _left_out(count: int, *columns: Column) -> str:
     if not count:
         return ""
-    return f"{count} {'run has' if count == 1 else 'runs have'} no value of '{value.label}'."
+    named = " or ".join(f"'{each.label}'" for each in columns[:2]) if len(columns) < 3 else "more than one field"
+    return f"{count} {'run has' if count == 1 else 'runs have'} no value of {named}."
 
 
 def _fit(x: Column, y: Column) -> Fit | None:

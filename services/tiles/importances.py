@@ -78,7 +78,7 @@ def _given(one: Column) -> list[float] | list[str]:
         return list(one.texts)
     known = one.known
     low = float(known.min()) - max(1.0, float(np.ptp(known))) if len(known) else 0.0
-    return np.where(np.isfinite(one.values), one.values, low).tolist()
+    return [float(value) for value in np.where(np.isfinite(one.values), one.values, low)]
 
 
 def _listed(names: Sequence[str]) -> str:
