@@ -73,11 +73,12 @@ crumbs = [
     ("Jobs", context.link("jobs")),
     (job.experiment_name, context.link("experiment", experiment=job.experiment_name)),
 ]
-with parts.header(job.display_name or job.name, crumbs=crumbs, after=parts.chip(job.status)):
+marked = run_parts.marks(name)
+with parts.header(job.display_name or job.name, crumbs=crumbs, after=run_parts.titled(str(job.status), marked.color)):
     if job.status == "Completed" and job.collected_at is not None:
         there = context.link("new_model", job=job.name)
         st.html(parts.button("Register model", there, glyph="model_training", reason=context.may("models/write")))
-    run_parts.actions(name, run_parts.marks(name))
+    run_parts.actions(name, marked)
     job_actions.show(job)
 if job.archived_at:
     parts.banner("gray", "This job is archived: lists leave it out unless they include archived ones.")

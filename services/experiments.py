@@ -9,7 +9,6 @@ from services import access
 from services.core import names, times
 from services.core.errors import NotFound
 from services.events import emit
-from services.store.metrics import Run
 from services.store.rows import Experiment, Job
 from services.studio import Scope
 
@@ -44,41 +43,14 @@ def listed(scope: Scope, *, include_archived: bool = False, search: str = "") ->
     return [Overview(row, count, names_of.get(row.id, ""), at) for row, count, at in rows]
 
 
-@dataclass(frozen=True)
-class Place:
-    """Which experiment, and which job when the run is a job's."""
-
-    experiment: str
-    job: str = ""
-
-
-def place_of(scope: Scope, *, run: str = "", experiment: str = "") -> Place:
-    """Of a run or an experiment by MLflow's id. Raises NotFound when this workspace does not hold it."""
+def name_of(scope: Scope, mlflow_id: str) -> str:
+    """Raises NotFound when this workspace does not hold it."""
     access.require(scope, "experiments/read")
-    if not run:
-        found = scope.session.exec(
-            select(Experiment.name).where(
-                Experiment.workspace_id == scope.workspace_id, Experiment.mlflow_id == experiment
-            )
-        ).first()
-        if found is None:
-            raise NotFound("This experiment was not found.")
-        return Place(found)
-    row = scope.session.exec(
-        select(Experiment.name, Job.name)
-        .select_from(Run)
-        .join(Experiment, col(Experiment.mlflow_id) == Run.experiment_id)
-        .join(Job, (col(Job.id) == Run.job_id) & col(Job.deleted_at).is_(None), isouter=True)
-        .where(
-            Run.run_id == run,
-            Run.workspace_id == scope.workspace_id,
-            Experiment.workspace_id == scope.workspace_id,
-            Run.lifecycle_stage == "active",
-        )
-    ).first()
-    if row is None:
-        raise NotFound("This run was not found.")
-    return Place(row[0], row[1] or "")
+    mine = (Experiment.workspace_id == scope.workspace_id, Experiment.mlflow_id == mlflow_id)
+    found = scope.session.exec(select(Experiment.name).where(*mine)).first()
+    if found is None:
+        raise NotFound("This experiment was not found.")
+    return found
 
 
 def get(scope: Scope, name: str) -> Experiment:

@@ -38,12 +38,14 @@ def marks(name: str) -> Marks:
 
 def actions(name: str, marked: Marks) -> None:
     """Star and colour, in the header."""
-    if parts.act("Starred" if marked.is_starred else "Star", WRITE, glyph="star", key="act_star"):
+    key = "act_starred" if marked.is_starred else "act_star"
+    if parts.act("Starred" if marked.is_starred else "Star", WRITE, glyph="star", key=key):
         said = "The star was taken away." if marked.is_starred else "The run got a star."
         changes.changed(said, lambda s: run_marks.change(s, name, is_starred=not marked.is_starred))
     if not marked.color:
         return
-    with st.popover("Colour", icon=":material/palette:", help="Its colour in every list and chart"):
+    place = st.container(key="run_color", width="content")
+    with place, st.popover("Colour", icon=":material/palette:", help="Its colour in every list and chart"):
         reason = context.may(WRITE)
         picked = st.color_picker("Colour", marked.color, key=f"color:{marked.color}", disabled=bool(reason))
         if picked != marked.color and not reason:
@@ -122,6 +124,6 @@ def crumbs(experiment: str) -> list[parts.Crumb]:
     ]
 
 
-def titled(line: RunLine) -> Markup:
+def titled(status: str, color: str) -> Markup:
     """What stands beside the title."""
-    return join((dot(line.color), parts.chip(line.status)))
+    return join((dot(color) if color else None, parts.chip(status)))

@@ -6,7 +6,7 @@ from services import experiments, jobs
 from services.store.metrics import Run
 from tests.api.conftest import House
 
-RUN, NOTEBOOK = "ab" * 16, "cd" * 16
+RUN, NOTEBOOK, NESTED = "ab" * 16, "cd" * 16, "12" * 16
 
 
 @pytest.fixture
@@ -16,7 +16,9 @@ def house(lab: House) -> House:
         experiment = experiments.get(scope, job.experiment_name)
         experiment.mlflow_id = "7"
         scope.session.add(experiment)
-        for run_id, job_id in ((RUN, job.id), (NOTEBOOK, None)):
+        job.run_id = RUN
+        scope.session.add(job)
+        for run_id, job_id in ((RUN, job.id), (NOTEBOOK, None), (NESTED, job.id)):
             scope.session.merge(Run(run_id=run_id, workspace_id=scope.workspace_id, experiment_id="7", job_id=job_id))
     return lab
 
@@ -25,7 +27,8 @@ def house(lab: House) -> House:
     ("address", "page"),
     [
         (f"/files/run/{RUN}", "/job?ws=lab&job=j1"),
-        (f"/files/run/{NOTEBOOK}", "/experiment?ws=lab&experiment=Default"),
+        (f"/files/run/{NOTEBOOK}", f"/run?ws=lab&run={NOTEBOOK}"),
+        (f"/files/run/{NESTED}", f"/run?ws=lab&run={NESTED}"),
         ("/files/experiment/7", "/experiment?ws=lab&experiment=Default"),
         (f"/files/run/{'ef' * 16}", "/experiments"),
         ("/files/experiment/8", "/experiments"),
