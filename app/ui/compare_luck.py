@@ -13,7 +13,7 @@ from services.comparisons import Changed, Group, RunComparison, Significance, Te
 from services.engines.statistics import LEAST, NAMES
 from services.specs.run_fields import quoted
 
-TESTS = {"": "Chosen by the data", **NAMES}
+TESTS: dict[str, str] = {"": "Chosen by the data", **{str(word): name for word, name in NAMES.items()}}
 CERTAIN = 0.05
 FIELDS = ("experiment", "creator", "compute", "source")
 MOST_METRICS = 200

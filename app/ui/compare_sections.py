@@ -27,11 +27,10 @@ def show(section: Section, before: RunHead, after: RunHead, *, only_differing: b
         if part.text:
             st.html(parts.panel(part.title, diff(part.text), _counted(part)))
         if not lines and not part.files and not part.text:
-            said = "Nothing differs." if only_differing or not part.notes else part.notes[0]
-            st.html(parts.panel(part.title, tag("div", said, cls="at-none"), ""))
-        notes = [note for note in part.notes if lines or part.files or part.text or note != part.notes[0]]
-        if notes:
-            st.html(tag("div", " ".join(notes), cls="at-label"))
+            said = "Nothing differs." if part.lines or not part.notes else " ".join(part.notes)
+            st.html(parts.panel(part.title, tag("div", said, cls="at-none")))
+        if part.notes and (part.lines or part.files or part.text):
+            st.html(tag("div", " ".join(part.notes), cls="at-label"))
 
 
 def _counted(part: Part) -> str:

@@ -173,8 +173,12 @@ def _data(scope: Scope, before: Side, after: Side) -> Part:
 def _host(scope: Scope, before: Side, after: Side) -> list[Part]:
     return [
         _part("Host", facts.host(scope, before), facts.host(scope, after)),
-        _part("Measured", facts.measured(scope, before), facts.measured(scope, after)),
+        _measured(facts.measured(scope, before), facts.measured(scope, after)),
     ]
+
+
+def _measured(before: Mapping[str, str], after: Mapping[str, str]) -> Part:
+    return _part("Measured", before, after, "" if before or after else "Nothing was measured of the two.")
 
 
 def _files(scope: Scope, before: Side, after: Side) -> Part:

@@ -6,6 +6,7 @@ not have what it is now. Among equals code comes first, then packages, environme
 """
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,6 +30,7 @@ MOST_GOOD = 50
 MOST_FILES = 20
 LARGEST = 16 << 20
 LONGEST = 80
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 Facts = dict[tuple[str, str], str]
 _TABS = {"packages": "environment"}
 _NOUNS = {"packages": "Package", "data": "Input", "params": "Parameter"}
@@ -237,4 +239,6 @@ def _is_file(what: What) -> bool:
 
 
 def _short(text: str) -> str:
+    if _COMMIT.fullmatch(text):
+        return text[: facts.SHORT]
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"

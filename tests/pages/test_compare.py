@@ -91,6 +91,7 @@ def test_two_jobs_show_their_code_and_none_of_their_secrets(compared: Stage, ope
     assert "hush" not in said(test)
     assert "<img" not in html(test)
     assert "Nothing differs" in said(opened("compare", runs="three,four", tab="code", only="1"))
+    assert "What was installed is not known" in said(opened("compare", runs="three,four", tab="environment", only="1"))
 
 
 def test_what_changed_leads_to_the_comparison_with_the_last_good_run(compared: Stage, opened: Opened) -> None:
