@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,11 +10,11 @@ import numpy as np
 from sqlmodel import Session, select
 
 from services.core.errors import AtelierError, NotFound, Unavailable
-from services.engines.native_metrics import NativeMetrics
+from services.engines.native_metrics import Counted, NativeMetrics
 from services.engines.tracking import RunFacts, Tracking
 from services.metric_tee import summarised
 from services.store import metrics as store
-from services.store.columns import POINT, Packed
+from services.store.columns import POINT, Packed, Series
 from services.store.metrics import Metric, Run
 from services.store.rows import Job
 from services.studio import Studio, mlflow_workspace
@@ -95,6 +96,89 @@ def refresh(studio: Studio, tracking: Tracking) -> None:
             continue
 
 
+def differences(
+    studio: Studio, tracking: Tracking, workspace_id: str, run_id: str, *, thorough: bool = False
+) -> list[str]:
+    """In what the copy of an ended run differs from MLflow's record, in words; nothing where they are equal.
+
+    Without `thorough` the latest value of each metric is compared, and counts and extremes where MLflow's database
+    can be asked for them; with it every point. Of a thinned history the points that are left must be MLflow's.
+    Raises Unavailable.
+    """
+    try:
+        facts = tracking.run(mlflow_workspace(workspace_id), run_id)
+    except NotFound:
+        return ["MLflow does not know this run"]
+    with studio.database.session(write=False) as session:
+        rows = store.metrics_of(session, [run_id])
+        names = store.key_names(session, [row.key_id for row in rows])
+        ours = {names[row.key_id]: row for row in rows}
+        session.expunge_all()
+    found = [f"'{key}' is not in MLflow" for key in sorted(ours.keys() - facts.metrics.keys())]
+    found += [f"'{key}' is missing" for key in sorted(facts.metrics.keys() - ours.keys())]
+    both = sorted(ours.keys() & facts.metrics.keys())
+    found += [f"the latest value of '{key}' is another" for key in both if not _is_same(ours[key], facts.metrics[key])]
+    is_thinned = run_id in studio.history.thinned([run_id])
+    here = {names[key]: n for key, n in studio.history.counts(run_id).items() if key in names}
+    theirs = _counted(studio, run_id)
+    for key in both:
+        found += _miscounted(key, ours[key], theirs.get(key), None if is_thinned else here.get(key, 0))
+        if thorough:
+            logged = tracking.history(mlflow_workspace(workspace_id), run_id, key)
+            found += _other_points(key, studio.history.series(run_id, ours[key].key_id), logged, is_thinned=is_thinned)
+    return found
+
+
+def rebuild(studio: Studio, tracking: Tracking, workspace_id: str, run_id: str) -> None:
+    """Reads every point of an ended run from MLflow again; a thinned one is whole from then on.
+
+    Raises NotFound when MLflow does not know the run, and Unavailable.
+    """
+    was_thinned = run_id in studio.history.thinned([run_id])
+    facts = tracking.run(mlflow_workspace(workspace_id), run_id)
+    _healed(studio, tracking, workspace_id, facts, thorough=True)
+    if was_thinned:
+        studio.history.restored(run_id)
+
+
+def _counted(studio: Studio, run_id: str) -> dict[str, Counted]:
+    """What MLflow's database says itself; empty where it cannot be asked."""
+    native = NativeMetrics(studio.folders.mlflow)
+    try:
+        return native.counted(run_id) if native.is_known() else {}
+    except Unavailable as cause:
+        log.info("Points of run %s are not counted now: %s", run_id, cause)
+        return {}
+
+
+def _miscounted(key: str, row: Metric, theirs: Counted | None, here: int | None) -> list[str]:
+    found = []
+    if here is not None and here != row.n:
+        found.append(f"the summary of '{key}' tells of {row.n} points, its history has {here}")
+    if theirs is None:
+        return found
+    if theirs.n != row.n:
+        found.append(f"'{key}' has {row.n} points here, {theirs.n} in MLflow")
+    for word, mine, other in (("lowest", row.min, theirs.min), ("highest", row.max, theirs.max)):
+        if (mine is None) != (other is None) or (
+            mine is not None and other is not None and _stored(mine) != _stored(other)
+        ):
+            found.append(f"the {word} value of '{key}' is {mine} here, {other} in MLflow")
+    return found
+
+
+def _other_points(key: str, series: Series, logged: Sequence[Any], *, is_thinned: bool) -> list[str]:
+    rows = zip(series.step.tolist(), series.time.tolist(), series.value.tolist(), strict=True)
+    mine = Counter((step, at, repr(_kept(value))) for step, at, value in rows)
+    theirs = Counter((point.step, point.time, repr(_kept(point.value))) for point in logged)
+    more, missing = (mine - theirs).total(), 0 if is_thinned else (theirs - mine).total()
+    return [f"'{key}' lacks {missing} of MLflow's points and has {more} others"] if more or missing else []
+
+
+def _kept(value: float) -> float:
+    return value if np.isnan(value) else _stored(value)
+
+
 def _healed(studio: Studio, tracking: Tracking, workspace_id: str, facts: RunFacts, *, thorough: bool) -> None:
     """A thinned history has no more than its roll-up: what came later is told from all of MLflow's points."""
     numbers = _noted(studio, workspace_id, facts)
@@ -117,15 +201,8 @@ def _reload(studio: Studio, tracking: Tracking, workspace_id: str, facts: RunFac
 
 def _is_whole(studio: Studio, run_id: str, numbers: Mapping[str, int]) -> bool:
     """Whether as many points of each key are here as MLflow has, where its database can be asked."""
-    native = NativeMetrics(studio.folders.mlflow)
-    try:
-        if not native.is_known():
-            return True
-        theirs = {numbers[key]: counted.n for key, counted in native.counted(run_id).items() if key in numbers}
-    except Unavailable as cause:
-        log.info("Points of run %s are not counted now: %s", run_id, cause)
-        return True
-    return theirs == studio.history.counts(run_id)
+    theirs = {numbers[key]: counted.n for key, counted in _counted(studio, run_id).items() if key in numbers}
+    return not theirs or theirs == studio.history.counts(run_id)
 
 
 def _noted(studio: Studio, workspace_id: str, facts: RunFacts) -> dict[str, int]:

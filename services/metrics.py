@@ -173,6 +173,18 @@ def thinned(scope: Scope, names: Sequence[str]) -> list[str]:
     return [name for name, run in found.items() if run is not None and run.run_id in ids]
 
 
+def copied(scope: Scope, *, name: str = "", after: str = "", limit: int = 200, to_change: bool = False) -> list[Run]:
+    """Runs whose copy can be compared with MLflow's record, in the order of their ids: one of that name, or a page."""
+    access.require(scope, "experiments/runs/write" if to_change else "experiments/runs/read")
+    if name:
+        run, _ = store.named(scope.session, scope.workspace_id, name)
+        if run is None:
+            raise NotFound(f"Run '{name[:80]}' was not found.")
+        return [run]
+    mine = (Run.workspace_id == scope.workspace_id, Run.lifecycle_stage == "active", col(Run.run_id) > after)
+    return list(scope.session.exec(select(Run).where(*mine).order_by(Run.run_id).limit(limit)))
+
+
 def run_to_log(scope: Scope, name: str) -> str:
     """MLflow's id of the run of that name, which the caller may log to; a job's token its own and those it made."""
     access.require(scope, "experiments/runs/write")

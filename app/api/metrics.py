@@ -7,9 +7,11 @@ from typing import Any
 
 import anyio.to_thread
 from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict
 
-from app.api.bodies import raw
+from app.api.bodies import body, described, raw
 from app.api.caller import Asking, Caller
+from services import metric_healing as healing
 from services import metrics
 from services.core.errors import AtelierError, EngineError, Unavailable
 from services.engines.native_metrics import NativeMetrics
@@ -17,11 +19,14 @@ from services.engines.tracking import HttpTracking, Logged, Tracking
 from services.sessions import Bearer
 from services.specs import metric_batches
 from services.specs.metric_batches import MetricBatch
+from services.store.metrics import ENDED
 from services.studio import Studio, mlflow_workspace
 
 log = logging.getLogger("atelier.tracking")
 router = APIRouter(prefix="/workspaces/{ws}", tags=["experiments"])
 FORWARDED = 1000
+SECONDS = 5.0
+MOST_TOLD = 20
 _BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": metric_batches.schema()}}}}
 
 
@@ -31,6 +36,54 @@ async def log_batch(request: Request, asking: Asking, ws: str, run: str) -> Any:
     await anyio.to_thread.run_sync(_run_id, asking, ws, run)  # before 64 MB are taken in
     content = await raw(request, metric_batches.MOST_BYTES)
     return await anyio.to_thread.run_sync(_logged, asking, ws, run, content)
+
+
+class Rebuilding(BaseModel):
+    """Which runs are compared and mended: one by its name, or a page of all those after an id."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    run: str = ""
+    after: str = ""
+    thorough: bool = False
+
+
+@router.get("/metrics:check")
+def check(asking: Asking, ws: str, run: str = "", after: str = "", thorough: bool = False) -> Any:
+    """Compares the copy of metrics with MLflow's record, for some seconds: `next` says where to go on."""
+    return _compared(asking, ws, Rebuilding(run=run, after=after, thorough=thorough), mends=False)
+
+
+@router.post("/metrics:rebuild", openapi_extra=described(Rebuilding))
+def rebuild(asking: Asking, ws: str, sent: Rebuilding = body(Rebuilding)) -> Any:
+    """Does the same and mends what differs from MLflow's record; a run that is named is read anew in any case."""
+    return _compared(asking, ws, sent, mends=True)
+
+
+def _compared(asking: Caller, ws: str, sent: Rebuilding, *, mends: bool) -> dict[str, Any]:
+    """Runs that still go on are compared at their end: they change while they are looked at."""
+    with asking.scope(ws) as scope:
+        page = metrics.copied(scope, name=sent.run, after=sent.after, to_change=mends)
+        scope.session.expunge_all()
+    studio = asking.studio
+    server = tracking(studio) if any(run.status in ENDED for run in page) else None
+    thinned = studio.history.thinned([run.run_id for run in page])
+    said: dict[str, Any] = {"checked": 0, "running": 0, "thinned": 0, "differing": [], "mended": 0, "next": ""}
+    until = time.monotonic() + SECONDS
+    for run in page:
+        if server is None or run.status not in ENDED:
+            said["running"] += 1
+        else:
+            wrong = healing.differences(studio, server, run.workspace_id, run.run_id, thorough=sent.thorough)
+            said["checked"] += 1
+            said["thinned"] += run.run_id in thinned
+            if wrong:
+                said["differing"].append({"run": run.run_id, "name": run.name, "differences": wrong[:MOST_TOLD]})
+            if mends and (wrong or sent.run):
+                healing.rebuild(studio, server, run.workspace_id, run.run_id)
+                said["mended"] += 1
+        if time.monotonic() > until and run is not page[-1]:
+            return {**said, "next": run.run_id}
+    return {**said, "next": page[-1].run_id if page and not sent.run else ""}
 
 
 def _run_id(asking: Caller, ws: str, run: str) -> tuple[str, str]:

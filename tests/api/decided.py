@@ -117,6 +117,7 @@ READS = {
     "GET /api/v1/workspaces/{ws}/experiments/{name}": "",
     "GET /api/v1/workspaces/{ws}/experiments/{name}/runs": "",
     "GET /api/v1/workspaces/{ws}/computes": "",
+    "GET /api/v1/workspaces/{ws}/metrics:check": "",
 }
 READS |= {
     "GET /api/v1/workspaces/{ws}/views": "",
@@ -132,6 +133,7 @@ PERSONAL: dict[str, Any] = {
 }
 # The same, but Readers are refused, with the body that makes the call right.
 WRITES: dict[str, Any] = {
+    "POST /api/v1/workspaces/{ws}/metrics:rebuild": {"run": "nowhere"},
     "POST /api/v1/workspaces/{ws}/runs/{run}/metrics:batch": {"metrics": [{"key": "loss", "value": 1}]},
     "PATCH /api/v1/workspaces/{ws}": {"description": "x"},
     "DELETE /api/v1/workspaces/{ws}": None,

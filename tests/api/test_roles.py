@@ -43,6 +43,8 @@ def of_asset(noun: str, action: str) -> dict[str, str]:
 
 NEEDS = {
     f"POST {LAB}/runs/{{run}}/metrics:batch": "experiments/runs/write",
+    f"GET {LAB}/metrics:check": "experiments/runs/read",
+    f"POST {LAB}/metrics:rebuild": "experiments/runs/write",
     f"PATCH {LAB}": "write",
     f"POST {LAB}/recover": "write",
     f"POST {LAB}/jobs": "jobs/write",
