@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import repeat
 from typing import Literal, cast
 
 import numpy as np
@@ -26,9 +27,11 @@ from services.specs.filters import And, Compare, Expression, IsNull, Not, Or
 from services.specs.run_fields import Field, Type
 from services.specs.run_fields import field as read_field
 from services.store import metrics as summaries
+from services.store import run_cells
 from services.store import runs as store
 from services.store.metrics import Direction, Run
 from services.store.rows import Experiment, Job
+from services.store.run_sql import STARRED, key_ids, milliseconds
 from services.studio import Scope
 
 MOST_ROWS = 1000
@@ -186,20 +189,21 @@ def grouped(scope: Scope, query: RunsQuery, group_by: Sequence[str], *, limit: i
     base = filters.parse(query.filter) if query.filter.strip() else None
     numbers = [each for each in columns if each.type == "number" or each.kind == "params"]
     ids = store.matching(scope.session, asked)
-    found = store.cells(scope.session, asked, ids, list(dict.fromkeys([*by, *numbers])))
-    for each in numbers:
-        if each.step is not None:
-            found[each] = _at_step(scope, each, ids)
-    members: dict[tuple[store.Cell, ...], list[str]] = {}
-    for run_id in ids:
-        members.setdefault(tuple(_grouping(found[each].get(run_id)) for each in by), []).append(run_id)
+    found = run_cells.cells(scope.session, scope.workspace_id, asked.now, ids, list(dict.fromkeys([*by, *numbers])))
+    measured = {
+        each: _as_numbers(each, found[each] if each.step is None else _at_step(scope, each, ids)) for each in numbers
+    }
+    members: dict[tuple[run_cells.Cell, ...], list[str]] = {}
+    shared = [[_grouping(found[each].get(run_id)) for run_id in ids] for each in by]
+    for run_id, values in zip(ids, zip(*shared, strict=True), strict=True):
+        members.setdefault(values, []).append(run_id)
     better = directions(scope, [each.name for each in numbers if each.kind == "metrics"])
-    ordered = _ordered_groups(members, by, numbers, found, asked.order_by)
+    ordered = _ordered_groups(members, by, measured, asked.order_by)
     return [
         GroupLine(
             {str(each): _shown(each, value) for each, value in zip(by, values, strict=True)},
             len(run_ids),
-            {str(each): _spread(_numbers(found[each], run_ids), _better(each, better)) for each in numbers},
+            {str(each): _spread(_numbers(some, run_ids), _better(each, better)) for each, some in measured.items()},
             str(filters.all_of(base, *(_is(each, value) for each, value in zip(by, values, strict=True)))),
         )
         for values, run_ids in ordered[:limit]
@@ -274,7 +278,7 @@ def get(scope: Scope, name: str) -> RunDetail:
     names = summaries.key_names(session, [*(each.key_id for each in metrics_), *(each.key_id for each in params)])
     tags = {each.key: each.value for each in summaries.tags_of(session, [run_id]) if each.wish != "remove"}
     near = [run_id, *([rows[0].parent_run_id] if rows[0].parent_run_id else [])]
-    children = store.children(session, scope.workspace_id, [run_id]).get(run_id, [])
+    children = run_cells.children(session, scope.workspace_id, [run_id]).get(run_id, [])
     here = {each.run_id: each for each in _lines(scope, _asked(scope, RunsQuery()), [*near, *children], ())}
     return RunDetail(
         here[run_id],
@@ -314,7 +318,7 @@ def set_direction(scope: Scope, metric: str, is_higher_better: bool | None) -> N
 def _asked(scope: Scope, query: RunsQuery) -> store.RunQuery:
     return store.RunQuery(
         scope.workspace_id,
-        store.milliseconds(now()),
+        milliseconds(now()),
         _experiment_ids(scope, query.experiments),
         filters.all_of(filters.parse(query.filter) if query.filter.strip() else None, _searched(query.search)),
         _order(query.order_by),
@@ -369,10 +373,11 @@ def _columns(texts: Sequence[str]) -> list[Field]:
 
 
 def _lines(scope: Scope, asked: store.RunQuery, ids: Sequence[str], columns: Sequence[Field]) -> list[RunLine]:
-    facts = store.facts(scope.session, asked, ids)
-    marks = store.tags(scope.session, ids, [store.STARRED, COLOR])
-    parents = store.children(scope.session, scope.workspace_id, ids)
+    facts = run_cells.facts(scope.session, asked.now, ids)
+    marks = run_cells.tags(scope.session, ids, [STARRED, COLOR])
+    parents = run_cells.children(scope.session, scope.workspace_id, ids)
     cells = _cells(scope, asked, ids, columns)
+    rows = zip(*(map(values.get, ids) for values in cells.values()), strict=True) if cells else repeat((), len(ids))
     return [
         RunLine(
             run_id=one.run_id,
@@ -385,23 +390,24 @@ def _lines(scope: Scope, asked: store.RunQuery, ids: Sequence[str], columns: Seq
             ended=since_epoch(one.ended),
             user=one.user,
             color=_color(one.run_id, marks.get((one.run_id, COLOR), "")),
-            is_starred=marks.get((one.run_id, store.STARRED)) == "true",
+            is_starred=marks.get((one.run_id, STARRED)) == "true",
             parent_run_id=one.parent,
             has_children=one.run_id in parents,
-            cells={name: some.get(one.run_id) for name, some in cells.items()},
+            cells=dict(zip(cells, row, strict=True)),
         )
-        for one in (facts[run_id] for run_id in ids if run_id in facts)
+        for one, row in zip((facts.get(run_id) for run_id in ids), rows, strict=True)
+        if one is not None
     ]
 
 
 def _color(run_id: str, chosen: str) -> str:
-    return chosen if re.fullmatch("#[0-9a-fA-F]{6}", chosen) else colors.of(run_id)
+    return chosen if chosen and re.fullmatch("#[0-9a-fA-F]{6}", chosen) else colors.of(run_id)
 
 
 def _cells(
     scope: Scope, asked: store.RunQuery, ids: Sequence[str], columns: Sequence[Field]
 ) -> dict[str, Mapping[str, Cell]]:
-    found = store.cells(scope.session, asked, ids, columns)
+    found = run_cells.cells(scope.session, scope.workspace_id, asked.now, ids, columns)
     shown: dict[str, Mapping[str, Cell]] = {}
     for each in columns:
         values = found[each] if each.step is None else _at_step(scope, each, ids)
@@ -410,9 +416,9 @@ def _cells(
     return shown
 
 
-def _at_step(scope: Scope, field: Field, ids: Sequence[str]) -> dict[str, store.Cell]:
+def _at_step(scope: Scope, field: Field, ids: Sequence[str]) -> dict[str, run_cells.Cell]:
     """The latest by time, where a step was logged more than once."""
-    keys = store.key_ids(scope.session, [field])
+    keys = key_ids(scope.session, [field])
     if field.name not in keys or field.step is None:
         return {}
     return {**scope.studio.history.at(keys[field.name], ids, field.step)}
@@ -432,35 +438,34 @@ def _pages(scope: Scope, asked: store.RunQuery, columns: Sequence[Field]) -> Ite
         ]
 
 
-def _grouping(value: store.Cell) -> store.Cell:
+def _grouping(value: run_cells.Cell) -> run_cells.Cell:
     """NaN is one value here, though it equals nothing."""
     return _NAN if isinstance(value, float) and math.isnan(value) else value
 
 
 def _ordered_groups(
-    members: Mapping[tuple[store.Cell, ...], list[str]],
+    members: Mapping[tuple[run_cells.Cell, ...], list[str]],
     by: Sequence[Field],
-    numbers: Sequence[Field],
-    found: Mapping[Field, Mapping[str, store.Cell]],
+    measured: Mapping[Field, Mapping[str, float]],
     order_by: Sequence[tuple[Field, bool]],
-) -> list[tuple[tuple[store.Cell, ...], list[str]]]:
+) -> list[tuple[tuple[run_cells.Cell, ...], list[str]]]:
     groups = sorted(members.items(), key=lambda group: (-len(group[1]), [_sortable(value) for value in group[0]]))
-    leading = next((each for each in order_by if each[0] in by or each[0] in numbers), None)
+    leading = next((each for each in order_by if each[0] in by or each[0] in measured), None)
     if leading is None:
         return groups
     field, descending = leading
 
-    def value(group: tuple[tuple[store.Cell, ...], list[str]]) -> tuple[int, float, str]:
+    def value(group: tuple[tuple[run_cells.Cell, ...], list[str]]) -> tuple[int, float, str]:
         if field in by:
             return _sortable(group[0][by.index(field)])
-        return _sortable(_spread(_numbers(found[field], group[1]), None).mean)
+        return _sortable(_spread(_numbers(measured[field], group[1]), None).mean)
 
     keyed = [(value(group), group) for group in groups]
     there = sorted((each for each in keyed if each[0][0] < _LAST), key=lambda each: each[0], reverse=descending)
     return [group for _, group in [*there, *(each for each in keyed if each[0][0] == _LAST)]]
 
 
-def _sortable(value: store.Cell) -> tuple[int, float, str]:
+def _sortable(value: run_cells.Cell) -> tuple[int, float, str]:
     """Numbers, then texts; NaN and what is missing last."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return (_LAST, 0, "" if value is None else " ")
@@ -470,14 +475,16 @@ def _sortable(value: store.Cell) -> tuple[int, float, str]:
     return (0, value, "")
 
 
-def _numbers(values: Mapping[str, store.Cell], run_ids: Sequence[str]) -> list[float]:
-    found = []
-    for run_id in run_ids:
-        value = values.get(run_id)
-        number = summaries.number(value) if isinstance(value, str) else value
-        if number is not None and not math.isnan(number):
-            found.append(float(number))
-    return found
+def _as_numbers(field: Field, values: Mapping[str, run_cells.Cell]) -> Mapping[str, float]:
+    """Those that are one, without NaN."""
+    if field.kind == "params":
+        read = ((run_id, summaries.number(str(value))) for run_id, value in values.items())
+        return {run_id: number for run_id, number in read if number is not None}
+    return {run_id: value for run_id, value in values.items() if isinstance(value, float | int) and value == value}
+
+
+def _numbers(values: Mapping[str, float], run_ids: Sequence[str]) -> list[float]:
+    return [value for value in map(values.get, run_ids) if value is not None]
 
 
 def _spread(values: Sequence[float], is_higher_better: bool | None) -> Spread:
@@ -501,7 +508,7 @@ def _better(field: Field, known: Mapping[str, bool]) -> bool | None:
     return False if field.kind == "attribute" else None
 
 
-def _is(field: Field, value: store.Cell) -> Expression:
+def _is(field: Field, value: run_cells.Cell) -> Expression:
     """An expression for having just this value."""
     if value is _NAN:
         return And((IsNull(field, negated=True), Not(Compare(field, "<=", math.inf))))
@@ -509,7 +516,7 @@ def _is(field: Field, value: store.Cell) -> Expression:
     return IsNull(field) if shown is None else Compare(field, "=", shown)
 
 
-def _shown(field: Field, value: store.Cell) -> Cell:
+def _shown(field: Field, value: run_cells.Cell) -> Cell:
     return since_epoch(cast("int", value)) if field.type == "time" else value
 
 
