@@ -81,9 +81,14 @@ const failed = (s, view, key, message) => {
 }
 const empty = (view, note) => view.body.replaceChildren(make("div", {class: "said"}, glyph("query_stats"), make("p", {}, note || "Nothing was logged for this yet.")))
 const POLLED = 3000
+// These show one point a run, or take the studio long: they are asked for every fifth time only.
+const SELDOM = new Set(["bar", "scatter", "parallel", "importance", "contour", "box", "table", "compare"])
 const polling = s => {
   clearInterval(s.timer)
+  let turn = 0
   s.timer = s.data.live ? setInterval(() => {
-    if (!document.hidden) for (const view of s.views.values()) want(s, view, {again: true})
+    if (document.hidden) return
+    turn++
+    for (const view of s.views.values()) if (!SELDOM.has(view.tile.type) || turn % 5 === 0) want(s, view, {again: true})
   }, POLLED) : null
 }

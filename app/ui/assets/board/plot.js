@@ -54,7 +54,7 @@ const plot = async (s, view, {figure, note}) => {
   // First what stands below it: Plotly takes the room that is left.
   view.body.replaceChildren(view.graph, ...[legend(view, figure), note && make("p", {class: "note"}, note)].filter(Boolean))
   const {type, metrics, x, y, log_x, log_y} = view.tile
-  const drawn = themed(s, figure, {revision: JSON.stringify([type, metrics, x, y, log_x, log_y])})
+  const drawn = themed(s, figure, {revision: JSON.stringify([type, metrics, x, y, log_x, log_y, view.zoom])})
   await Plotly.react(view.graph, drawn.data, drawn.layout, CONFIG)
   ruled(s)
   view.graph.removeAllListeners?.("plotly_hover")
@@ -65,7 +65,7 @@ const plot = async (s, view, {figure, note}) => {
 // What is pointed at, in the chart or in the legend, stands out with all that belongs to the same run.
 const point = (view, trace) => {
   const isSame = other => trace.meta?.run ? other?.meta?.run === trace.meta.run : other?.name === trace.name
-  for (const node of view.graph.querySelectorAll(".scatterlayer .trace")) node.style.opacity = trace && !isSame(node.__data__?.[0]?.trace) ? .15 : ""
+  for (const node of view.graph.querySelectorAll(".scatterlayer .trace")) node.classList.toggle("faint", Boolean(trace) && !isSame(node.__data__?.[0]?.trace))
 }
 // One line of names; Plotly's own legend takes a third of a small chart.
 const legend = (view, figure) => {

@@ -60,7 +60,9 @@ const lines = (s, view) => {
     ["visibility_off", "Hide", () => shape(() => ({hidden: true}))],
     ["delete", "Remove", () => dropped(s, title, removed(s.board, tile.id))],
     null] : []
+  const wide = () => { view.zoom = (view.zoom ?? 0) + 1; paint(s, view) }
   return [...editing,
+    ["zoom_out_map", "Reset zoom", view.answer?.kind === "figure" && wide],
     ["image", "Save as PNG", isDrawn && image("png")],
     ["polyline", "Save as SVG", isDrawn && image("svg")],
     ["csv", "Save data as CSV", hasRows && file("csv", () => csv(data(view.answer)))]]
