@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -22,7 +22,8 @@ AT_FIRST = 4
 LOOKED_AT = 40
 FOUND = 100
 KEPT_SECONDS = 60.0
-KINDS = ("metrics", "params", "tags")
+Logged = Literal["metrics", "params", "tags"]
+KINDS: tuple[Logged, ...] = ("metrics", "params", "tags")
 
 _picker = st.components.v2.component(
     "atelier_runs_columns",

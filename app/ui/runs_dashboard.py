@@ -1,7 +1,6 @@
 """The dashboard of runs: at the left which runs, at the right their charts; brushing there filters here."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import streamlit as st
@@ -54,19 +53,17 @@ def _rail(page: Page, shown: Shown, acted: Callable[[dict[str, Any]], None], bru
     ):
         context.remember("runs_brush", _turn() + 1)
         st.rerun(scope="fragment")
-    lines = [line for line in page.rows if _is_listed(line.id, page, shown, brushed)]
-    top = [line for line in page.top if _is_listed(line.id, page, shown, brushed)]
-    runs_table.rail("runs_list", replace(page, top=top, rows=lines), shown, acted)
-    if len(page.drawn) > 1:
-        names = [line.id for line in page.all if line.id in page.drawn]
-        link = runs_actions.compare_link(names[:MOST_DRAWN])
-        st.html(parts.button(f"Compare {len(names)}", link, glyph="compare_arrows"))
+    listed = _listed(page, shown, brushed)
+    runs_table.rail("runs_list", page, listed, shown, acted)
+    names = [name for name in listed if name in page.drawn][:MOST_DRAWN]
+    if len(names) > 1:
+        st.html(parts.button(f"Compare {len(names)}", runs_actions.compare_link(names), glyph="compare_arrows"))
 
 
-def _is_listed(name: str, page: Page, shown: Shown, brushed: list[str] | None) -> bool:
-    if brushed:
-        return name in brushed
-    return name in page.drawn or not shown.only_shown
+def _listed(page: Page, shown: Shown, brushed: list[str] | None) -> list[str]:
+    """Names of the brushed ones, else of those that are drawn or of all."""
+    wanted = set(brushed) if brushed else page.drawn if shown.only_shown else None
+    return [line.id for line in page.all if wanted is None or line.id in wanted]
 
 
 def _board(experiments: Sequence[str], drawn: Sequence[str], page: Page, shown: Shown) -> list[str] | None:

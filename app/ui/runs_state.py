@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import streamlit as st
 
@@ -99,7 +100,7 @@ def shown() -> Shown:
 def of_view(body: Mapping[str, object]) -> Shown:
     """What a saved view shows."""
     view = ViewBody.model_validate(body)
-    names = {name: getattr(view, name) for name in WORDS}
+    names: dict[str, Any] = {name: getattr(view, name) for name in WORDS}
     return Shown(**{name: tuple(each) if isinstance(each, list) else each for name, each in names.items()})
 
 

@@ -83,17 +83,21 @@ def show(
     return _drawn(key, data, acted, reset)
 
 
-def rail(key: str, page: Page, shown: Shown, acted: Callable[[dict[str, Any]], None], *, reset: int = 0) -> list[str]:
-    """The narrow list beside a dashboard: eyes, colours, names, stars."""
+def rail(
+    key: str, page: Page, listed: Sequence[str], shown: Shown, acted: Callable[[dict[str, Any]], None]
+) -> list[str]:
+    """The narrow list beside a dashboard: eyes, colours, names, stars of those of the page that are to be listed."""
     data = {
         "label": "Runs",
         "columns": [{**_run_column(shown, page), "width": RAIL_WIDTH, "left": False}],
-        "rows": [_row(line, (), shown, page, {}) for line in page.all],
+        "rows": [_row(line, (), shown, page, {}) for line in page.all if line.id in listed],
         "selectable": False,
         "eyes": True,
         **_foot(page, shown),
     }
-    return _drawn(key, data, acted, reset)
+    if len(listed) < len(page.all):
+        data["foot"] = f"{len(listed)} of {len(page.all)} on this page"
+    return _drawn(key, data, acted, 0)
 
 
 def groups(
@@ -107,7 +111,7 @@ def groups(
         *({**_plain_head(each, left=not place), **_sorting(str(each), shown)} for place, each in enumerate(by)),
         {"id": "count", "label": "Runs", "title": "How many runs", "kind": "num", "width": 72, "left": False},
         *(
-            {**_plain_head(each), "kind": "spread", "width": max(196, _wide(each.label)), **_sorting(str(each), shown)}
+            {**_plain_head(each), "kind": "spread", "width": max(204, _wide(each.label)), **_sorting(str(each), shown)}
             for each in metrics
         ),
     ]
@@ -122,7 +126,7 @@ def groups(
             "cells": [*values, line.count, *(_spread(line.cells.get(str(each))) for each in metrics)],
         })  # fmt: skip
     heads[0]["kind"] = "link"
-    foot = f"{len(lines)} groups of {sum(line.count for line in lines)} runs"
+    foot = f"{len(lines)} groups of {sum(line.count for line in lines):,} runs · mean ± deviation, best in grey"
     _drawn(
         key, {"label": "Groups of runs", "columns": heads, "rows": rows, "selectable": False, "foot": foot}, acted, 0
     )

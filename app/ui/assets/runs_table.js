@@ -27,7 +27,7 @@ const spoken = seconds => {
   const two = n => String(n).padStart(2, "0")
   return h ? `${h}h ${two(m)}m ${two(s)}s` : m ? `${m}m ${two(s)}s` : `${s}s`
 }
-const short = value => typeof value === "number" ? String(Number(value.toPrecision(5))) : String(value)
+const short = (value, digits) => typeof value === "number" ? String(Number(value.toPrecision(digits))) : String(value)
 const cells = {
   text: value => [value],
   muted: value => [value],
@@ -39,7 +39,7 @@ const cells = {
   duration: value => value.since ? [make("span", {"data-since": value.since}, spoken((Date.now() - Date.parse(value.since)) / 1000))] : [spoken(value.seconds)],
   tag: value => [make("span", {class: "tag", title: value}, value)],
   spread: value => [make("span", {class: "spread", title: `mean ${value.mean}${value.std === null ? "" : ` ± ${value.std}`} over ${value.n}`},
-    make("b", {}, short(value.mean)), value.std === null ? null : ` ± ${short(value.std)}`), value.best === null ? null : make("small", {title: "best"}, short(value.best))],
+    make("b", {}, short(value.mean, 4)), value.std === null ? null : ` ± ${short(value.std, 2)}`), value.best === null ? null : make("small", {title: `best ${value.best}`}, short(value.best, 4))],
 }
 const NUMBERS = new Set(["num", "duration", "spread"])
 
