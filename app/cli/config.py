@@ -28,7 +28,7 @@ KEYS = {
     "job_memory": "the memory limit of jobs that name none, such as 4g",
     "stop_grace": "seconds between TERM and KILL",
     "native_metrics": "whether many points at once are written into MLflow's own database, not through its door; off",
-    "thin_archived_after_days": "after how many days histories of what was archived keep 2,000 points a line; 0 is never",
+    "thin_archived_after_days": "days after which what was archived keeps 2,000 points a line; 0 is never",
     "log_level": "how much the studio logs",
 }
 
