@@ -204,6 +204,20 @@ def forget(key: str) -> None:
     st.session_state.pop(f"_keep:{key}", None)
 
 
+def enter(screen: str) -> None:
+    """Another screen than the last run's is a new arrival, also at a place where the person has been before."""
+    if st.session_state.get("_screen") != screen:
+        st.session_state["_screen"] = screen
+        st.session_state.pop("_place", None)
+
+
+def arrives(place: str) -> bool:
+    """Whether the person has just come to this place of the screen, rather than done something there."""
+    before = st.session_state.get("_place")
+    st.session_state["_place"] = place
+    return bool(before != place)
+
+
 def go(screen: str, **parameters: object) -> None:
     """Opens another screen by script, after a change; for everything else there are links."""
     wanted = {key: str(value) for key, value in {"ws": workspace_name(), **parameters}.items() if value}

@@ -36,6 +36,7 @@ def main() -> None:
     page = st.navigation(list(pages.values()), position="hidden")
     name = next(name for name, each in pages.items() if each is page)
     st.session_state["_pages"], st.session_state["_path"] = pages, nav.href(name)
+    context.enter(name)
     if wanted := context.wanted():
         target, parameters = wanted
         st.switch_page(pages[target or nav.shown_as(name)], query_params=parameters)

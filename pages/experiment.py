@@ -43,7 +43,7 @@ with context.scope() as scope:
 with parts.header(
     experiment.name, crumbs=[("Experiments", context.link("experiments"))], below=experiment.description or None
 ):
-    runs.switch()
+    runs.switch((experiment.name,))
     actions(experiment)
     st.html(parts.button("Jobs", context.link("jobs", experiment=experiment.name), glyph="play_circle"))
 if experiment.archived_at:

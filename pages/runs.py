@@ -15,6 +15,6 @@ def nothing() -> None:
 
 
 with parts.header("Runs"):
-    runs.switch()
+    runs.switch(())
     runs.cli(())
 runs.show((), nothing)

@@ -34,8 +34,8 @@ class Found:
 def show(experiments: Sequence[str], nothing: Callable[[], None]) -> None:
     """Everything below the page's header; `nothing` draws what a place without any runs shows."""
     st.html(ASSETS / "runs.css")
-    runs_views.settle()
     shown = runs_state.shown()
+    runs_views.keep(_place(experiments), shown)
     _toolbar(experiments, shown)
     asked = runs_filter.bar(experiments, shown)
     if asked.problem is not None and not asked.text and shown.filter:
@@ -64,8 +64,9 @@ def _live(experiments: Sequence[str], text: str, nothing: Callable[[], None]) ->
     part()
 
 
-def switch() -> None:
-    """List or dashboard, for the header of a page."""
+def switch(experiments: Sequence[str]) -> None:
+    """List or dashboard, for the header of a page; first of all, because a view decides that too."""
+    runs_views.settle(_place(experiments))
     names = {"list": "List", "dashboard": "Dashboard"}
     if st.session_state.get("runs_show") != (now := runs_state.shown().show):
         st.session_state["runs_show"] = now
@@ -134,6 +135,11 @@ def _drawn(experiments: Sequence[str], text: str, shown: Shown, seen: Found, not
             runs_actions.bulk([line for line in seen.page.all if line.id in picked])
 
 
+def _place(experiments: Sequence[str]) -> str:
+    """Views are kept by it."""
+    return experiments[0] if experiments else ""
+
+
 def _group_href(line: GroupLine) -> str:
     """A group opens as the runs that its filter selects."""
     return runs_state.link(filter=line.filter, group_by=(), order_by=(), page=None)
@@ -149,7 +155,7 @@ def _none(shown: Shown, nothing: Callable[[], None]) -> None:
 
 def _toolbar(experiments: Sequence[str], shown: Shown) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="toolbar"):
-        runs_views.menu(experiments[0] if experiments else "", shown)
+        runs_views.menu(_place(experiments), shown)
         runs_filter.quick(experiments, shown)
         if shown.is_dashboard:
             return

@@ -1,6 +1,7 @@
 """Saved views: open, save, rename, share, delete. The default one is made from what was logged and stays as it is."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import streamlit as st
 from pydantic import ValidationError
@@ -11,24 +12,53 @@ from app.ui.runs_state import Shown
 from app.ui.text import Markup, markdown, plain, tag
 from services import views
 from services.core.errors import AtelierError, NotFound
+from services.specs.views import ViewBody
 from services.store.rows import View
 
 WRITE = "experiments/runs/write"
+# The default view by name: an address without one is that of somebody who comes back.
+PLAIN = "default"
 
 
-def settle() -> None:
+def settle(experiment: str) -> None:
     """An address that names only a view gets the words of it, so that whoever copies it has all.
 
-    Once they were there and are taken away one by one, what is left is the default view.
+    Once they were there and are taken away one by one, what is left is the default view. An address that names
+    nothing at all is that of somebody who comes by a link of the studio: they find their columns and charts as they
+    left them, but neither filter nor search, so that no run seems to be missing.
     """
+    has_come = context.arrives(f"{context.workspace_name()}/{experiment}")
     found, before = _open(), context.recall("runs_view")
     context.remember("runs_view", found.id if found else "")
-    if found is None or not found.body or not runs_state.is_bare():
+    if not runs_state.is_bare():
         return
-    if found.id == before:
-        address.put(view=None)
-    else:
+    if found is None and has_come and not address.text("view"):
+        _come_back(experiment)
+    elif found is not None and found.body and found.id == before:
+        address.put(view=PLAIN)
+    elif found is not None and found.body:
         address.put(**runs_state.everything(runs_state.of_view(found.body)))
+
+
+def keep(experiment: str, shown: Shown) -> None:
+    """For the next time; not what cannot be read."""
+    try:
+        body = replace(shown, filter="", search="", page=1).body()
+    except ValidationError:
+        return
+    place = f"runs_kept:{context.workspace_name()}/{experiment}"
+    if context.recall(place) != body:
+        with context.scope(write=True) as s:
+            views.remember(s, body, experiment)
+        context.remember(place, body)
+
+
+def _come_back(experiment: str) -> None:
+    with context.scope() as s:
+        last = views.remembered(s, experiment)
+    words = runs_state.everything(runs_state.of_view(last.model_dump())) if last else {}
+    context.remember(f"runs_kept:{context.workspace_name()}/{experiment}", last or ViewBody())
+    address.put(**words, view=PLAIN)
 
 
 def menu(experiment: str, shown: Shown) -> None:
@@ -58,7 +88,7 @@ def menu(experiment: str, shown: Shown) -> None:
 def _open() -> View | None:
     """The one that the address names; another's personal one is none."""
     wanted = address.text("view")
-    if not wanted:
+    if wanted in {"", PLAIN}:
         return None
     try:
         with context.scope() as s:
@@ -70,7 +100,7 @@ def _open() -> View | None:
 def _href(view: View | None) -> str:
     """The default view is one of the list and one of the dashboard alike."""
     body = runs_state.of_view(view.body) if view else Shown(show=runs_state.shown().show)
-    return address.changed(view=view.id if view else None, page=None, **runs_state.everything(body))
+    return address.changed(view=view.id if view else PLAIN, page=None, **runs_state.everything(body))
 
 
 def _list(rows: Sequence[View], mine: str, view: View | None) -> None:
@@ -113,7 +143,7 @@ def _own(view: View, shown: Shown, *, is_changed: bool) -> None:
     if st.button("Delete", icon=":material/delete:", key="runs_view_delete", type="tertiary"):
         confirm.confirm(
             "The view goes, also for those who have it in a link; runs stay as they are.", view.name, "Delete",
-            lambda: _deleted(view.id), lambda: address.put(view=None),
+            lambda: _deleted(view.id), lambda: address.put(view=PLAIN),
         )  # fmt: skip
 
 

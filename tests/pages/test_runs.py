@@ -69,6 +69,12 @@ def table(test: AppTest) -> dict[str, Any]:
     raise AssertionError(said(test))
 
 
+def board(test: AppTest) -> dict[str, Any]:
+    found = [json.loads(each.proto.json) for each in test.get("bidi_component") if '"canEdit"' in each.proto.json]
+    assert len(found) == 1
+    return dict(found[0])
+
+
 def names(test: AppTest) -> list[str]:
     return [row["name"] for row in table(test)["rows"]]
 
@@ -215,7 +221,7 @@ def test_the_words_of_a_view_can_be_taken_away_one_by_one(lab: Stage, opened: Op
     test = opened("runs", view=view)
     test.text_input(key="runs_filter").set_value("").run()
     assert len(names(test)) == 12
-    assert "view" not in test.query_params
+    assert test.query_params["view"] == "default"
 
 
 def test_somebody_elses_own_view_in_a_link_is_no_error(lab: Stage, opened: Opened):
@@ -228,6 +234,34 @@ def test_somebody_elses_own_view_in_a_link_is_no_error(lab: Stage, opened: Opene
 def test_a_reader_marks_nothing_and_is_told_why(lab: Stage, opened: Opened):
     assert "experiments/runs/write" in table(opened("runs", lab.cleo))["refused"]
     assert table(opened("runs", lab.ben))["refused"] == ""
+
+
+def test_the_dashboard_draws_the_runs_whose_eyes_are_open(lab: Stage, opened: Opened):
+    ids = [f"7{place:031x}" for place in range(12)]
+    test = opened("experiment", lab.cleo, experiment="digits", show="dashboard", hidden=",".join(ids[:3]))
+    rows = table(test)["rows"]
+    assert [row["id"] for row in rows if not row["shown"]] == ids[2::-1]
+    drawn = board(test)
+    assert drawn["runs"] == ids[:2:-1]
+    titles = [tile.get("metrics") for section in drawn["board"]["sections"] for tile in section["tiles"]]
+    assert ["loss"] in titles
+
+
+def test_only_drawn_leaves_the_others_out_of_the_list(lab: Stage, opened: Opened):
+    ids = [f"7{place:031x}" for place in range(12)]
+    test = opened("experiment", experiment="digits", show="dashboard", hidden=f"*,{ids[4]},{ids[5]}", only="1")
+    assert names(test) == ["digits-05", "digits-04"]
+    assert table(test)["foot"] == "2 of 12 on this page"
+
+
+def test_a_board_of_a_link_is_shown_and_one_that_is_gone_is_no_error(lab: Stage, opened: Opened):
+    with lab.scope() as scope:
+        tile = {"type": "markdown", "id": "a", "text": "hello"}
+        made = views.put_board(scope, {"sections": [{"title": "Mine", "tiles": [tile]}]})
+    assert board(opened("runs", show="dashboard", board=made))["board"]["sections"][0]["title"] == "Mine"
+    gone = opened("runs", show="dashboard", board="0" * 16)
+    assert "This dashboard was not found" in said(gone)
+    assert board(gone)["board"]["sections"]
 
 
 def test_hostile_names_stay_text(house: Stage, opened: Opened):
