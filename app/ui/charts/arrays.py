@@ -23,7 +23,11 @@ def typed(values: Array) -> dict[str, str]:
 
 def safe(text: str) -> str:
     """Plotly reads a little HTML in names and titles."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")[:LONGEST]
+    return shortened(text, LONGEST).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def faint(color: str, opacity: float = 0.12) -> str:

@@ -1,12 +1,14 @@
 """Figures of one value a run: bars, points, boxes, importances."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
-from app.ui.charts.arrays import safe, typed
+from app.ui.charts.arrays import safe, shortened, typed
 from app.ui.charts.layouts import MOST_NAMES, axis, layout
+from services.core.times import iso
 from services.tiles.columns import Column, distinct_colors
 from services.tiles.readings import Bars, Boxes, Points, Shares
 
@@ -14,9 +16,11 @@ Figure = dict[str, Any]
 # Told apart in light and dark, and by those who see no red or green.
 SCALE = ((0.0, "#4457c8"), (0.25, "#2f8fc4"), (0.5, "#21a98c"), (0.75, "#8cc04a"), (1.0, "#f0c13b"))
 MOST_TICKS = 24
+LONGEST = 24
 LARGEST, SMALLEST, PLAIN = 20.0, 6.0, 8.0
 MOST_SHARES = 20
 ACCENT = "#5b5bd6"
+RULE = "rgba(128,128,140,0.9)"
 
 
 def bars(found: Bars) -> tuple[Figure, str]:
@@ -41,7 +45,7 @@ def bars(found: Bars) -> tuple[Figure, str]:
         }
         trace["hovertemplate"] = "%{text}<br>%{y:.6g} of %{customdata}<extra></extra>"
     shape = layout(y=found.label, bargap=0.25)
-    shape["xaxis"] |= _named(names)
+    shape["xaxis"] |= named([bar.name for bar in found.bars])
     return {"data": [trace], "layout": shape}, found.note
 
 
@@ -104,28 +108,33 @@ def shares(found: Shares) -> tuple[Figure, str]:
         "text": [safe(share.name) for share in shown],
         "textposition": "none",
         "marker": {"color": ACCENT},
-        "error_x": {"type": "data", "array": [share.spread for share in shown], "thickness": 1, "width": 3},
+        "error_x": {
+            "type": "data",
+            "array": [share.spread for share in shown],
+            "thickness": 1,
+            "width": 3,
+            "color": RULE,
+        },
         "hovertemplate": "%{text}<br>%{x:.3f}<extra></extra>",
     }
     shape = layout(x=f"importance for {found.target}", bargap=0.3)
     shape["xaxis"] |= {"rangemode": "tozero", "showgrid": True}
-    shape["yaxis"] |= {"tickvals": trace["y"], "ticktext": trace["text"], "showgrid": False}
+    shape["yaxis"] |= named([share.name for share in shown]) | {"showgrid": False}
     return {"data": [trace], "layout": shape}, _said(found)
 
 
 def axis_of(one: Column) -> dict[str, Any]:
     """Powers of ten where these say more, dates, or the names of categories."""
     if one.kind == "category":
-        names = [safe(name) for name in one.names]
-        return axis(one.label, **_named(names))
+        return axis(one.label, **named(one.names))
     return axis(one.label, type="date") if one.kind == "time" else axis(one.label, log=one.is_log)
 
 
-def _named(names: Sequence[str]) -> dict[str, Any]:
+def named(names: Sequence[str]) -> dict[str, Any]:
     """Names at the places 0, 1, …, as far as there is room for them."""
     if len(names) > MOST_TICKS:
         return {"showticklabels": False, "range": [-0.7, len(names) - 0.3]}
-    short = [name if len(name) <= 24 else f"{name[:23]}…" for name in names]
+    short = [safe(shortened(name, LONGEST)) for name in names]
     return {"tickvals": list(range(len(names))), "ticktext": short, "range": [-0.7, len(names) - 0.3]}
 
 
@@ -139,13 +148,21 @@ def _colored(found: Points) -> list[tuple[str, "np.ndarray[Any, np.dtype[np.intp
         parts = [(name, every[by.values == at], {"color": color}) for at, (name, color) in enumerate(named)]
         rest = every[np.isnan(by.values)]
         return [*parts, *([("—", rest, {"color": "#7d8794"})] if len(rest) else [])]
-    bar = {"title": {"text": safe(by.label), "side": "right"}, "thickness": 10, "outlinewidth": 0}
     painted = {"color": typed(by.scaled), "colorscale": [list(stop) for stop in SCALE], "showscale": True}
-    return [("Runs", every, {**painted, "colorbar": bar | _powers(by)})]
+    return [("Runs", every, {**painted, "colorbar": colorbar(by)})]
 
 
-def _powers(by: Column) -> dict[str, Any]:
-    return {"tickprefix": "10^"} if by.is_log else {}
+def colorbar(by: Column) -> dict[str, Any]:
+    """With values, also where the colours follow their powers of ten."""
+    bar: dict[str, Any] = {"title": {"text": safe(by.label), "side": "right"}, "thickness": 10, "outlinewidth": 0}
+    if by.is_log:
+        at = np.linspace(np.nanmin(by.scaled), np.nanmax(by.scaled), 5)
+        bar |= {"tickvals": at.tolist(), "ticktext": [f"{10**each:.2g}" for each in at]}
+    elif by.kind == "time":
+        at = np.linspace(np.nanmin(by.values), np.nanmax(by.values), 3)
+        said = [str(iso(datetime.fromtimestamp(each / 1000, UTC)))[:16].replace("T", " ") for each in at]
+        bar |= {"tickvals": at.tolist(), "ticktext": said}
+    return bar
 
 
 def _sizes(size: Column | None, count: int) -> "np.ndarray[Any, np.dtype[np.float64]]":
@@ -179,7 +196,7 @@ def _fit(found: Points) -> Figure:
         "name": "Regression line",
         "x": list(found.fit.x),
         "y": list(found.fit.y),
-        "line": {"color": "rgba(128,128,140,0.8)", "width": 1.4, "dash": "dash"},
+        "line": {"color": RULE, "width": 1.4, "dash": "dash"},
         "showlegend": False,
         "hoverinfo": "skip",
     }

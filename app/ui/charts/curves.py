@@ -14,7 +14,7 @@ Trace = dict[str, Any]
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 # Seconds in what stands at the axis of relative time, from how many on.
 UNITS = ((172_800.0, 86_400.0, "days"), (7200.0, 3600.0, "hours"), (180.0, 60.0, "minutes"), (0.0, 1.0, "seconds"))
-OUTLIERS = 1.0
+OUTER, FAR = 5.0, 1.5
 
 
 def lines(tile: Line, found: Curves) -> tuple[dict[str, Any], str]:
@@ -31,8 +31,8 @@ def lines(tile: Line, found: Curves) -> tuple[dict[str, Any], str]:
         if any(np.any(curve.y <= 0) for curve in found.lines):
             notes.append("Values of 0 and below have no place on a logarithmic axis.")
     if tile.ignore_outliers and (span := _inner(found, is_log=tile.log_y)) is not None:
-        shape["yaxis"] |= {"range": span}
-        notes.append(f"The axis leaves out the outer {OUTLIERS:g} % of values at either end.")
+        shape["yaxis"] |= {"range": list(span[:2])}
+        notes.append(f"Points far out lie beyond the axis: {span[2]:,}.")
     return {"data": traces, "layout": shape}, " ".join(notes)
 
 
@@ -114,13 +114,19 @@ def _x_axis(tile: Line) -> dict[str, Any]:
     return {"type": "log"} if tile.log_x else {"type": "linear", **({"tickformat": "~s"} if tile.x == "step" else {})}
 
 
-def _inner(found: Curves, *, is_log: bool) -> list[float] | None:
-    """The range of what is not far out, with a little room; in powers of ten on a log axis."""
+def _inner(found: Curves, *, is_log: bool) -> tuple[float, float, int] | None:
+    """The range of what is not far out, in powers of ten on a log axis, and how many points are; None where none is.
+
+    Far out is what lies farther from the middle nine tenths than these are wide, and half as much again.
+    """
     parts = [curve.y[np.isfinite(curve.y)] for curve in found.lines]
     values = np.concatenate(parts) if parts else np.empty(0)
     values = np.log10(values[values > 0]) if is_log else values
     if not len(values):
         return None
-    low, high = np.percentile(values, [OUTLIERS, 100 - OUTLIERS])
-    room = (high - low) * 0.05 or max(abs(high), 1.0) * 0.05
-    return [float(low - room), float(high + room)]
+    low, high = np.percentile(values, [OUTER, 100 - OUTER])
+    inside = values[(values >= low - FAR * (high - low)) & (values <= high + FAR * (high - low))]
+    if len(inside) == len(values):
+        return None
+    room = np.ptp(inside) * 0.05 or max(abs(high), 1.0) * 0.05
+    return float(inside.min() - room), float(inside.max() + room), len(values) - len(inside)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from app.ui.charts.arrays import Array, safe, typed
-from app.ui.charts.columns import SCALE, axis_of
+from app.ui.charts.columns import SCALE, axis_of, named
 from app.ui.charts.layouts import axis, layout
 from services.tiles.readings import Density, Surface
 
@@ -15,22 +15,25 @@ _STOPS = [list(stop) for stop in SCALE]
 _SHARES = [[0.0, "rgba(91,91,214,0)"], [0.02, "rgba(91,91,214,0.12)"], [1.0, "rgba(91,91,214,1)"]]
 
 
+_THIN = {"width": 0.5, "color": "rgba(255,255,255,0.45)"}
+
+
 def surface(found: Surface) -> tuple[Figure, str]:
     """Dots are runs."""
-    bar = {"title": {"text": safe(found.z.label), "side": "right"}, "thickness": 10, "outlinewidth": 0}
     base: Figure = {
         "x": typed(found.at_x),
         "y": typed(found.at_y),
         "z": matrix(found.values),
         "colorscale": _STOPS,
-        "colorbar": bar,
+        "colorbar": {"title": {"text": safe(found.z.label), "side": "right"}, "thickness": 10, "outlinewidth": 0},
         "name": safe(found.z.label),
         "showlegend": False,
     }
     shape = layout()
     if found.is_map:
         cells = {"type": "heatmap", "hovertemplate": "%{z:.6g}<extra></extra>", "xgap": 2, "ygap": 2}
-        shape["xaxis"], shape["yaxis"] = _named(found.x.label, found.x_names), _named(found.y.label, found.y_names)
+        pairs = ((found.x, found.x_names), (found.y, found.y_names))
+        shape["xaxis"], shape["yaxis"] = (axis(one.label, **named(names), showgrid=False) for one, names in pairs)
         return {"data": [base | cells], "layout": shape}, found.note
     lines = {
         "type": "contour",
@@ -63,10 +66,6 @@ def density(found: Density) -> tuple[Figure, str]:
 def matrix(values: Array) -> dict[str, str]:
     """Row by row."""
     return {**typed(values.reshape(-1)), "shape": f"{values.shape[0]}, {values.shape[1]}"}
-
-
-def _named(title: str, names: Any) -> dict[str, Any]:
-    return axis(title, tickvals=list(range(len(names))), ticktext=[safe(name) for name in names], showgrid=False)
 
 
 def _runs(found: Surface) -> Figure:
