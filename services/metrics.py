@@ -8,12 +8,10 @@ import numpy as np
 import orjson
 from sqlmodel import col, select
 
-from services import access, artifacts, experiments, jobs
+from services import access, artifacts, jobs
 from services.core.errors import Denied, NotFound
 from services.core.times import parse
-from services.specs.run_fields import Field
 from services.store import metrics as store
-from services.store import runs as pages
 from services.store.columns import Series, Steps, Values
 from services.store.metrics import Metric, Run
 from services.store.rows import Job
@@ -52,21 +50,6 @@ class Line:
     step: Steps
     time: Steps
     value: Values
-
-
-@dataclass(frozen=True)
-class RunRow:
-    """One line of an experiment's table; `job` is empty for a run that no job made."""
-
-    run_id: str
-    job: str
-    name: str
-    status: str
-    start_time: int | None
-    end_time: int | None
-    user: str
-    metrics: Mapping[str, float | None]
-    params: Mapping[str, str]
 
 
 def summary(scope: Scope, name: str) -> Recorded:
@@ -127,44 +110,6 @@ def compare(scope: Scope, names: Sequence[str], key: str, *, max_points: int | N
     return {name: Line(key, found[name].step, found[name].time, found[name].value) for name in names if name in found}
 
 
-def keys(scope: Scope, experiment: str) -> tuple[list[str], list[str]]:
-    """The names of all metrics and parameters that runs of an experiment logged."""
-    access.require(scope, "experiments/read")
-    mlflow_id = experiments.get(scope, experiment).mlflow_id
-    mine = select(Run.run_id).where(Run.workspace_id == scope.workspace_id, Run.experiment_id == mlflow_id)
-    metrics_ = scope.session.exec(select(Metric.key_id).where(col(Metric.run_id).in_(mine)).distinct()).all()
-    params = scope.session.exec(select(store.Param.key_id).where(col(store.Param.run_id).in_(mine)).distinct()).all()
-    names = store.key_names(scope.session, [*metrics_, *params])
-    return sorted(names[key] for key in metrics_), sorted(names[key] for key in params)
-
-
-def runs(
-    scope: Scope,
-    experiment: str,
-    *,
-    metrics: Sequence[str] = (),
-    params: Sequence[str] = (),
-    order_by: str = "",
-    descending: bool = True,
-    limit: int = 50,
-    offset: int = 0,
-) -> list[RunRow]:
-    """A page of an experiment's runs with the asked-for columns, sorted by a metric or newest first."""
-    access.require(scope, "experiments/read")
-    row = experiments.get(scope, experiment)
-    if row.mlflow_id is None:
-        return []
-    numbers = store.key_ids(scope.session, [*metrics, *params, *([order_by] if order_by else [])])
-    if order_by and order_by not in numbers:
-        raise NotFound(f"No run logged '{order_by[:80]}'.", where="order_by")
-    by = [(Field("metrics", order_by), descending)] if order_by else []
-    query = pages.RunQuery(scope.workspace_id, 0, experiment_ids=[row.mlflow_id], order_by=by)
-    ids = pages.page(scope.session, query, limit=limit, offset=offset)
-    return _rows(
-        scope, ids, [key for key in metrics if key in numbers], [key for key in params if key in numbers], numbers
-    )
-
-
 def thinned(scope: Scope, names: Sequence[str]) -> list[str]:
     """Those of these runs, by the name of a job or a run id, that were archived and of which roll-ups are left."""
     access.require(scope, "experiments/runs/read")
@@ -218,43 +163,6 @@ def monitoring(scope: Scope, name: str) -> list[Line]:
 
 def _summarised(key: str, row: Metric) -> MetricSummary:
     return MetricSummary(key, row.last, row.last_step, row.min, row.max, row.n)
-
-
-def _rows(
-    scope: Scope, ids: Sequence[str], metrics_: Sequence[str], params: Sequence[str], numbers: Mapping[str, int]
-) -> list[RunRow]:
-    found = {row.run_id: row for row in scope.session.exec(select(Run).where(col(Run.run_id).in_(ids)))}
-    jobs_ = {job.run_id: job for job in scope.session.exec(select(Job).where(col(Job.run_id).in_(ids)))}
-    values: dict[str, dict[int, float | None]] = {}
-    for metric in store.metrics_of(scope.session, ids, [numbers[key] for key in metrics_]):
-        values.setdefault(metric.run_id, {})[metric.key_id] = float("nan") if metric.last_nan else metric.last
-    texts: dict[str, dict[int, str]] = {}
-    for param in store.params_of(scope.session, ids, [numbers[key] for key in params]):
-        texts.setdefault(param.run_id, {})[param.key_id] = param.value
-    return [
-        _row(
-            found[run_id],
-            jobs_.get(run_id),
-            metrics={key: values.get(run_id, {}).get(numbers[key]) for key in metrics_},
-            params={key: texts[run_id][numbers[key]] for key in params if numbers[key] in texts.get(run_id, {})},
-        )
-        for run_id in ids
-    ]
-
-
-def _row(run: Run, job: Job | None, **columns: Any) -> RunRow:
-    """A job's run took as long as its container, whenever MLflow heard of it."""
-    began, ended = (job.started_at, job.finished_at) if job is not None else (None, None)
-    return RunRow(
-        run_id=run.run_id,
-        job=job.name if job is not None else "",
-        name=run.name,
-        status=run.status,
-        start_time=int(began.timestamp() * 1000) if began else run.start_time,
-        end_time=int(ended.timestamp() * 1000) if ended else run.end_time,
-        user=run.user,
-        **columns,
-    )
 
 
 def _rates(samples: Sequence[Mapping[str, Any]]) -> list[Line]:

@@ -152,8 +152,10 @@ def listed(scope: Scope, query: RunsQuery | None = None) -> RunsPage:
     """Raises Invalid, which points into the filter, and NotFound for an experiment that is not here."""
     access.require(scope, "experiments/runs/read")
     query = query or RunsQuery()
-    if not 1 <= query.limit <= MOST_ROWS or not 0 <= query.offset < 1 << 31:
+    if not 1 <= query.limit <= MOST_ROWS:
         raise Invalid(f"A page holds 1 to {MOST_ROWS} runs, not {query.limit}.", where="limit")
+    if not 0 <= query.offset < 1 << 31:
+        raise Invalid(f"A page begins after 0 runs or more, not after {query.offset}.", where="offset")
     columns = _columns(query.columns)
     asked = _asked(scope, query)
     ids = store.page(scope.session, asked, limit=query.limit + 1, offset=query.offset)
@@ -182,7 +184,7 @@ def grouped(scope: Scope, query: RunsQuery, group_by: Sequence[str], *, limit: i
     largest come first.
     """
     access.require(scope, "experiments/runs/read")
-    by, columns = _columns(group_by), _columns(query.columns)
+    by, columns = _columns(group_by, "group_by"), _columns(query.columns)
     if not by or len(by) > 10 or any(each.step is not None for each in by):
         raise Invalid("Runs are grouped by one to ten fields, none of them a value at a step.", where="group_by")
     asked = _asked(scope, query)
@@ -248,6 +250,7 @@ def resolve(scope: Scope, names: Sequence[str]) -> list[Run]:
     access.require(scope, "experiments/runs/read")
     if len(names) > MOST_NAMED:
         raise Invalid(f"At most {MOST_NAMED} runs are looked at together, not {len(names)}.", where="runs")
+    names = [name for name in names if filters.is_storable(name)]
     mine = (Run.workspace_id == scope.workspace_id, Run.lifecycle_stage == "active")
     named = (
         select(Job.name, Run)
@@ -328,9 +331,10 @@ def _asked(scope: Scope, query: RunsQuery) -> store.RunQuery:
 def _experiment_ids(scope: Scope, names: Sequence[str]) -> list[str] | None:
     if not names:
         return None
+    storable = [name for name in names if filters.is_storable(name)]
     rows = scope.session.exec(
         select(Experiment.name, Experiment.mlflow_id).where(
-            Experiment.workspace_id == scope.workspace_id, col(Experiment.name).in_(names)
+            Experiment.workspace_id == scope.workspace_id, col(Experiment.name).in_(storable)
         )
     )
     found = dict(rows.all())
@@ -353,22 +357,23 @@ def _order(texts: Sequence[str]) -> list[tuple[Field, bool]]:
         raise Invalid("Runs are sorted by at most ten columns.", where="order_by")
     found: dict[Field, bool] = {}
     for text in texts:
-        try:
-            by = read_field(text.strip().removeprefix("-"))
-        except Invalid as cause:
-            cause.where = "order_by"
-            raise
-        found.setdefault(by, text.strip().startswith("-"))
+        found.setdefault(_field(text.strip().removeprefix("-"), "order_by"), text.strip().startswith("-"))
     return list(found.items())
 
 
-def _columns(texts: Sequence[str]) -> list[Field]:
+def _columns(texts: Sequence[str], where: str = "columns") -> list[Field]:
     if len(texts) > MOST_COLUMNS:
-        raise Invalid(f"A table has at most {MOST_COLUMNS} columns.", where="columns")
+        raise Invalid(f"A table has at most {MOST_COLUMNS} columns.", where=where)
+    return list(dict.fromkeys(_field(text, where) for text in texts))
+
+
+def _field(text: str, where: str) -> Field:
+    if not filters.is_storable(text):
+        raise Invalid("A name has a character that no database keeps.", where=where)
     try:
-        return list(dict.fromkeys(map(read_field, texts)))
+        return read_field(text)
     except Invalid as cause:
-        cause.where = "columns"
+        cause.where = where
         raise
 
 

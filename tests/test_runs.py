@@ -168,7 +168,7 @@ def test_a_value_at_a_step_is_the_latest_of_that_step(stage: Stage, tee: Tee):
     [
         ({"limit": 0}, "limit"),
         ({"limit": 1001}, "limit"),
-        ({"offset": -1}, "limit"),
+        ({"offset": -1}, "offset"),
         ({"filter": "metrics.loss <"}, "filter:15"),
         ({"columns": ("loss",)}, "columns"),
         ({"columns": tuple(f"metrics.m{n}" for n in range(201))}, "columns"),
@@ -176,6 +176,8 @@ def test_a_value_at_a_step_is_the_latest_of_that_step(stage: Stage, tee: Tee):
         ({"order_by": ("at(metrics.loss, 3)",)}, "order_by"),
         ({"order_by": ("name",) * 11}, "order_by"),
         ({"search": "a\0"}, "search"),
+        ({"columns": ("metrics.`a\0`",)}, "columns"),
+        ({"order_by": ("-tags.`a\0`",)}, "order_by"),
     ],
 )
 def test_what_cannot_be_listed_is_said(stage: Stage, asked: dict[str, object], where: str):
@@ -190,8 +192,9 @@ def test_an_experiment_that_is_not_here_is_said(stage: Stage, tee: Tee):
         experiments.ensure(scope, "new")
     assert shown(stage, experiments=("iris", "new")) == ["a"]
     assert shown(stage, experiments=("new",)) == []
-    with stage.scope(write=False) as scope, pytest.raises(NotFound, match="'wine' was not found"):
-        runs.listed(scope, RunsQuery(experiments=("wine",)))
+    for name in ("wine", "a\0"):
+        with stage.scope(write=False) as scope, pytest.raises(NotFound, match="was not found"):
+            runs.listed(scope, RunsQuery(experiments=(name,)))
 
 
 def test_runs_are_found_by_either_name_in_the_order_given(stage: Stage, tee: Tee):
@@ -201,6 +204,7 @@ def test_runs_are_found_by_either_name_in_the_order_given(stage: Stage, tee: Tee
         found = runs.resolve(scope, [SECOND, "nobody", "one", FIRST, SECOND])
         assert [row.run_id for row in found] == [SECOND, FIRST]
         assert [line.id for line in runs.lines(scope, ["one", SECOND])] == ["one", SECOND]
+        assert runs.resolve(scope, ["a\0", "\ud800"]) == []
         with pytest.raises(Invalid, match="At most 200"):
             runs.resolve(scope, ["x"] * 201)
 

@@ -5,8 +5,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from app.api.caller import Asking, page
-from services import experiments, metrics
+from app.api.runs import line
+from services import experiments
+from services import runs as listing
 from services.core.errors import NotFound
+from services.runs import NEWEST, RunsQuery
+from services.specs.run_fields import Field
 
 router = APIRouter(prefix="/workspaces/{ws}/experiments", tags=["experiments"])
 
@@ -42,15 +46,8 @@ def runs(
     offset: Annotated[int, Query(ge=0, le=1 << 31)] = 0,
 ) -> Any:
     """Runs of an experiment with the metrics and params asked for."""
+    columns = [str(Field("metrics", each)) for each in metric] + [str(Field("params", each)) for each in param]
+    by = f"{'-' if descending else ''}{Field('metrics', order_by)}" if order_by else NEWEST[0]
     with asking.scope(ws) as scope:
-        rows = metrics.runs(
-            scope,
-            name,
-            metrics=metric,
-            params=param,
-            order_by=order_by,
-            descending=descending,
-            limit=limit,
-            offset=offset,
-        )
-    return page([vars(row) for row in rows])
+        found = listing.listed(scope, RunsQuery((name,), "", "", tuple(columns), (by,), limit, offset, count_to=0))
+    return page([line(each) for each in found.rows])

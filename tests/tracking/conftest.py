@@ -18,10 +18,11 @@ import httpx
 import numpy as np
 import pytest
 
-from services import experiments, jobs, metrics, sessions, workspaces
+from services import experiments, jobs, metrics, runs, sessions, workspaces
 from services.core.states import JobStatus
 from services.engines.tracking import HttpTracking
 from services.reconcile.recording import Recorder
+from services.runs import RunLine, RunsQuery
 from services.specs.jobs import CommandJob
 from services.specs.workspaces import Workspace as WorkspaceSpec
 from services.store.rows import Job, Principal, RoleAssignment
@@ -89,11 +90,11 @@ class Site:
         with self.stage.scope(write=False) as scope:
             return metrics.summary(scope, job)
 
-    def runs(self, experiment: str, workspace: str = "lab", **asked: Any) -> list[metrics.RunRow]:
+    def runs(self, experiment: str, *columns: str, workspace: str = "lab") -> list[RunLine]:
         with self.stage.scope(workspace=workspace, write=False) as scope:
             if experiment not in {each.experiment.name for each in experiments.listed(scope)}:
                 return []
-            return metrics.runs(scope, experiment, **asked)
+            return runs.listed(scope, RunsQuery((experiment,), columns=columns)).rows
 
     def restart(self, **settings: str) -> None:
         """Kills the web process where it stands and starts it again on the same port."""

@@ -51,10 +51,10 @@ def test_runs_of_outside_clients_are_in_the_experiments_table(site: Site, notebo
         """,
         ben,
     )
-    site.eventually(lambda: [row.status for row in site.runs("outside")] == ["FINISHED"], "the run is listed and over")
-    (row,) = site.runs("outside", metrics=["loss"], params=["depth"])
-    assert (row.run_id, row.job, row.name, row.status) == (run_id, "", "by hand", "FINISHED")
-    assert (row.metrics, row.params) == ({"loss": 0.25}, {"depth": "3"})
+    site.eventually(lambda: [row.status for row in site.runs("outside")] == ["Completed"], "the run is listed and over")
+    (row,) = site.runs("outside", "metrics.loss", "params.depth")
+    assert (row.run_id, row.job, row.name, row.status) == (run_id, "", "by hand", "Completed")
+    assert row.cells == {"metrics.loss": 0.25, "params.depth": "3"}
 
 
 def test_without_an_experiment_runs_land_in_the_workspaces_default_one(
@@ -80,8 +80,8 @@ def test_a_run_that_a_client_deletes_is_hidden_until_it_is_restored(
     site.eventually(lambda: site.runs("regrets") == [], "the run is hidden")
     notebook.run(f"MlflowClient().restore_run('{run_id}')", ben)
     site.eventually(lambda: [row.run_id for row in site.runs("regrets")] == [run_id], "the run is back")
-    (row,) = site.runs("regrets", metrics=["m"])
-    assert row.metrics == {"m": 1.0}
+    (row,) = site.runs("regrets", "metrics.m")
+    assert row.cells == {"metrics.m": 1.0}
 
 
 def test_an_experiment_is_renamed_deleted_and_restored_by_its_client(
@@ -236,7 +236,7 @@ def test_mlflows_own_limits_are_named_and_nothing_is_half_written(site: Site, no
     refused = site.asked("POST", "/api/2.0/mlflow/runs/log-batch", json={"run_id": run_id, **body}, headers=LAB)
     assert refused.status_code == 400
     assert "100" in refused.json()["message"]
-    assert all(not row.params for row in site.runs("limits", params=["p0"]))
+    assert all(row.cells == {"params.p0": None} for row in site.runs("limits", "params.p0"))
 
 
 def test_with_one_workspace_none_needs_to_be_named(site: Site, notebook: Notebook, ben: dict[str, str]):

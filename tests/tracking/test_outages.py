@@ -115,8 +115,8 @@ def test_a_run_of_an_outside_client_is_made_whole_after_a_crash(site: Site, note
     metric_healing.refresh(site.stage.studio, site.tracking)
     while metric_healing.check(site.stage.studio, site.tracking):
         pass
-    (row,) = site.runs("crashed", metrics=["loss"])
-    assert (row.run_id, row.status, row.metrics) == (run_id, "FINISHED", {"loss": 9.5})
+    (row,) = site.runs("crashed", "metrics.loss")
+    assert (row.run_id, row.status, row.cells) == (run_id, "Completed", {"metrics.loss": 9.5})
     with site.stage.studio.database.session(write=False) as session:
         number = store.key_ids(session, ["loss"])["loss"]
         assert [each.n for each in store.metrics_of(session, [run_id])] == [20]
