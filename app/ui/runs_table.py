@@ -219,7 +219,7 @@ def _kind(each: Field) -> str:
 
 def _wide(label: str) -> int:
     """Pixels for a head, of bounded length."""
-    return min(210, 44 + int(6.6 * len(label)))
+    return min(220, 60 + int(6.6 * len(label)))
 
 
 def _sorting(name: str, shown: Shown) -> dict[str, Any]:
@@ -338,7 +338,7 @@ def _best(page: Page, columns: Sequence[str]) -> dict[int, float]:
 def _foot(page: Page, shown: Shown) -> dict[str, Any]:
     offset, here = (shown.page - 1) * shown.page_size, len(page.rows)
     total = f"{page.total:,}{'' if page.is_exact else '+'} runs"
-    said = total if page.total <= here and not offset else f"{offset + 1:,}–{offset + here:,} of {total}"
+    said = total if not offset and not page.has_more else f"{offset + 1:,}–{offset + here:,} of {total}"
     pinned, live = f" · {len(page.top)} pinned" if page.top else "", " · live" if page.is_live else ""
     return {
         "foot": said + pinned + live,
