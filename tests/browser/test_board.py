@@ -242,6 +242,8 @@ def test_what_runs_are_called_stays_text(page: Page, address: str) -> None:
     expect(tile(page, "loss").locator(".legend")).to_contain_text(HOSTILE)
     tile(page, "runs").scroll_into_view_if_needed()
     expect(tile(page, "runs").get_by_role("cell", name=HOSTILE).first).to_be_visible()
+    link = tile(page, "runs").get_by_role("link", name=HOSTILE).get_attribute("href")
+    assert str(link).startswith("/run?ws=lab&run=")
     for name in ("loss", "score"):
         x, y, width, height = placed(tile(page, name).locator(".plot"))
         for part in range(1, 10):

@@ -8,8 +8,8 @@ const paint = (s, view) => {
     case "figure": return view.answer.figure.data.length ? plot(s, view, view.answer) : empty(view, view.answer.note)
     case "parallel": return view.answer.lines.length ? parallel(s, view) : empty(view, view.answer.note)
     case "images": return view.answer.runs.some(run => run.items.length) ? images(s, view) : empty(view, view.answer.note)
-    case "table": return view.answer.rows.length ? tabled(view) : empty(view, view.answer.note)
-    case "scalar": return view.answer.items.length ? scalars(view) : empty(view, view.answer.note)
+    case "table": return view.answer.rows.length ? tabled(s, view) : empty(view, view.answer.note)
+    case "scalar": return view.answer.items.length ? scalars(s, view) : empty(view, view.answer.note)
     case "markdown": return view.body.replaceChildren(written(view.answer.text))
     default: return empty(view, view.answer.note)
   }
@@ -27,7 +27,7 @@ const images = (s, view) => {
     grid.replaceChildren(...runs.map(run => {
       const items = run.items.filter(item => item.key === view.image && (item.step ?? 0) <= (steps[view.step] ?? Infinity))
       const item = items.reduce((best, each) => !best || (each.step ?? 0) >= (best.step ?? 0) ? each : best, null)
-      return make("figure", {}, make("figcaption", {title: run.name}, dot(run.color), make("span", {}, run.name), item && item.step !== steps[view.step] && steps.length ? make("small", {}, `step ${item.step}`) : null),
+      return make("figure", {}, make("figcaption", {title: run.name}, dot(run.color), make("span", {}, who(s, run.run, run.name)), item && item.step !== steps[view.step] && steps.length ? make("small", {}, `step ${item.step}`) : null),
         item ? make("button", {type: "button", class: "picture", "aria-label": `Enlarge ${view.image} of ${run.name}`, onclick: () => enlarged(s, run, item)}, make("img", {src: item.src, alt: `${view.image} of ${run.name}`, loading: "lazy"})) : make("p", {}, "Not logged"))
     }))
   }
@@ -38,24 +38,25 @@ const images = (s, view) => {
 }
 const enlarged = (s, run, item) => dialog(s, `${item.key} of ${run.name}${item.step === undefined || item.step === null ? "" : `, step ${item.step}`}`,
   () => [make("div", {class: "large"}, make("img", {src: item.src, alt: `${item.key} of ${run.name}`}))], {wide: true})
+const who = (s, run, name) => run ? make("a", {class: "who", href: `/run?ws=${encodeURIComponent(s.data.ws)}&run=${encodeURIComponent(run)}`}, name) : name
 const text = cell => cell !== null && typeof cell === "object" ? cell.text ?? spoken(cell.value) : spoken(cell)
-const tabled = view => {
+const tabled = (s, view) => {
   const {columns, rows, note} = view.answer
   const heads = columns.map(column => typeof column === "object" ? column : {label: column})
   const isNumber = heads.map((_, at) => rows.some(row => typeof valueOf(row, at) === "number") && rows.every(row => ["number", "object", "undefined"].includes(typeof valueOf(row, at))))
   const cell = (row, at) => {
     const found = cellsOf(row)[at], isRich = found !== null && typeof found === "object"
-    return make("td", {class: isNumber[at] ? "num" : "", title: text(found)}, isRich && found.color ? dot(found.color) : null, text(found),
+    return make("td", {class: isNumber[at] ? "num" : "", title: text(found)}, isRich && found.color ? dot(found.color) : null, isRich && found.run ? who(s, found.run, text(found)) : text(found),
       isRich && found.delta !== undefined && found.delta !== null ? make("small", {"data-tone": found.tone}, typeof found.delta === "number" ? `${found.delta > 0 ? "+" : ""}${spoken(found.delta)}` : found.delta) : null)
   }
   view.body.replaceChildren(make("div", {class: "scroll", tabindex: 0, role: "region", "aria-label": called(view.tile)}, make("table", {},
-    make("thead", {}, make("tr", {}, heads.map((head, at) => make("th", {scope: "col", class: isNumber[at] ? "num" : "", title: head.label}, head.color ? dot(head.color) : null, head.label)))),
+    make("thead", {}, make("tr", {}, heads.map((head, at) => make("th", {scope: "col", class: isNumber[at] ? "num" : "", title: head.label}, head.color ? dot(head.color) : null, who(s, head.run, head.label))))),
     make("tbody", {}, rows.map(row => make("tr", {}, heads.map((_, at) => cell(row, at))))))), note ? make("p", {class: "note"}, note) : "")
 }
 const cellsOf = row => Array.isArray(row) ? row : row.cells
 const valueOf = (row, at) => { const found = cellsOf(row)[at]; return found !== null && typeof found === "object" ? found.value ?? null : found }
-const scalars = view => view.body.replaceChildren(make("div", {class: "scalars"}, view.answer.items.map(item =>
-  make("div", {title: `${item.name}: ${item.text ?? spoken(item.value)}`}, make("span", {}, dot(item.color), item.name), make("b", {}, item.text ?? spoken(item.value))))))
+const scalars = (s, view) => view.body.replaceChildren(make("div", {class: "scalars"}, view.answer.items.map(item =>
+  make("div", {title: `${item.name}: ${item.text ?? spoken(item.value)}`}, make("span", {}, dot(item.color), who(s, item.run, item.name)), make("b", {}, item.text ?? spoken(item.value))))))
 
 // A small, safe part of Markdown, built as nodes: headings, lists, rules, quotes, code, bold, italics, links.
 const INLINE = /(`+)(.+?)\1|\*\*(.+?)\*\*|__(.+?)__|\*(?!\s)(.+?)\*|(?<!\w)_(?!\s)(.+?)_(?!\w)|\[([^\]]+)\]\((https?:\/\/[^\s)]+)\)/
