@@ -1,6 +1,7 @@
 """Runs beside each other: numbers with their distance to a baseline, and what two of them differ in."""
 
 from collections.abc import Callable
+from functools import partial
 
 import streamlit as st
 
@@ -26,7 +27,7 @@ def compared(names: list[str], tab: str) -> RunComparison:
         )  # fmt: skip
 
 
-def metrics() -> None:
+def metrics(found: RunComparison) -> None:
     if not found.metrics:
         nothing("metric")
         return
@@ -37,14 +38,14 @@ def metrics() -> None:
     compare_table.metrics(found, courses, compare_runs.hrefs(found.runs))
 
 
-def params() -> None:
+def params(found: RunComparison) -> None:
     if not found.params:
         nothing("parameter")
         return
     compare_table.texts("Parameter", found, found.params, compare_runs.hrefs(found.runs), found.totals["params"])
 
 
-def tags() -> None:
+def tags(found: RunComparison) -> None:
     if not found.tags:
         nothing("tag")
         return
@@ -76,27 +77,25 @@ def empty() -> None:
     )
 
 
-def section(word: str) -> Callable[[], None]:
-    """A tab that shows what the other run has otherwise than the baseline."""
-
-    def draw() -> None:
-        other = compare_runs.other(found)
-        with context.scope() as s:
-            told = comparisons.diff(s, found.baseline, other.id, word)
-        compare_sections.show(told, found.runs[0], other, only_differing=address.flag("only"))
-
-    return draw
+def section(found: RunComparison, word: str) -> None:
+    """What the other run has otherwise than the baseline."""
+    other = compare_runs.other(found)
+    with context.scope() as s:
+        told = comparisons.diff(s, found.baseline, other.id, word)
+    compare_sections.show(told, found.runs[0], other, only_differing=address.flag("only"))
 
 
-TABS: dict[str, tuple[str, Callable[[], object]]] = {
-    "metrics": ("Metrics", metrics),
-    "charts": ("Charts", lambda: compare_charts.show(found)),
-    "params": ("Parameters", params),
-    "tags": ("Tags", tags),
-    **{word: (word.capitalize(), section(word)) for word in BESIDE},
-    "significance": ("Significance", lambda: compare_luck.significance(found)),
-    "changed": ("What changed", lambda: compare_luck.changed(found)),
-}
+def tabs_of(found: RunComparison) -> dict[str, tuple[str, Callable[[], object]]]:
+    return {
+        "metrics": ("Metrics", partial(metrics, found)),
+        "charts": ("Charts", partial(compare_charts.show, found)),
+        "params": ("Parameters", partial(params, found)),
+        "tags": ("Tags", partial(tags, found)),
+        **{word: (word.capitalize(), partial(section, found, word)) for word in BESIDE},
+        "significance": ("Significance", partial(compare_luck.significance, found)),
+        "changed": ("What changed", partial(compare_luck.changed, found)),
+    }
+
 
 names = compare_runs.asked()
 if len(names) < 2:
@@ -111,4 +110,4 @@ else:
         parts.banner("orange", f"Not here, or no more: {', '.join(found.missing[:5])}.")
     compare_runs.strip(found)
     compare_runs.toolbar(found, tab, (*BESIDE, "changed"))
-    tabs.show("compare", TABS)
+    tabs.show("compare", tabs_of(found))

@@ -73,22 +73,18 @@ def spread(values: Sequence[float]) -> tuple[int, float | None, float | None]:
 def _chosen(one: Sequence[float], other: Sequence[float]) -> tuple[Test, str]:
     if not _variance(one) or not _variance(other):
         return "mann-whitney", "A group does not vary at all."
-    from scipy import stats
-
-    if all(stats.shapiro(each).pvalue >= NORMAL for each in (one, other)):
+    if all(_scipy().shapiro(each).pvalue >= NORMAL for each in (one, other)):
         return "welch", f"Neither group speaks against a normal distribution (Shapiro–Wilk, p ≥ {NORMAL})."
     return "mann-whitney", f"A group does not look normal (Shapiro–Wilk, p < {NORMAL})."
 
 
 def _p(test: Test, one: Sequence[float], other: Sequence[float]) -> float:
-    from scipy import stats
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # groups that do not vary: answered below
         if test == "welch":
-            found = float(stats.ttest_ind(one, other, equal_var=False).pvalue)
+            found = float(_scipy().ttest_ind(one, other, equal_var=False).pvalue)
         else:
-            found = float(stats.mannwhitneyu(one, other, alternative="two-sided", method=_method(one, other)).pvalue)
+            found = float(_scipy().mannwhitneyu(one, other, alternative="two-sided", method=_method(one, other)).pvalue)
     if math.isnan(found):
         return 1.0 if _mean(one) == _mean(other) else 0.0
     return found
@@ -96,22 +92,18 @@ def _p(test: Test, one: Sequence[float], other: Sequence[float]) -> float:
 
 def _method(one: Sequence[float], other: Sequence[float]) -> Any:
     """All arrangements are counted where there are few: with ties the approximation finds luck too seldom."""
-    from scipy import stats
-
     if math.comb(len(one) + len(other), len(one)) <= ARRANGEMENTS:
-        return stats.PermutationMethod(n_resamples=ARRANGEMENTS)
+        return _scipy().PermutationMethod(n_resamples=ARRANGEMENTS)
     return "auto"
 
 
 def _interval(one: Sequence[float], other: Sequence[float]) -> tuple[float, float]:
-    from scipy import stats
-
     difference = _mean(other) - _mean(one)
     parts = [_variance(each) / len(each) for each in (one, other)]
     if not sum(parts):
         return difference, difference
     freedom = sum(parts) ** 2 / sum(part**2 / (len(each) - 1) for part, each in zip(parts, (one, other), strict=True))
-    reach = float(stats.t.ppf(0.5 + CONFIDENCE / 2, freedom)) * math.sqrt(sum(parts))
+    reach = float(_scipy().t.ppf(0.5 + CONFIDENCE / 2, freedom)) * math.sqrt(sum(parts))
     return difference - reach, difference + reach
 
 
@@ -128,3 +120,9 @@ def _variance(values: Sequence[float]) -> float:
         return 0.0
     mean = _mean(values)
     return math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
+
+
+def _scipy() -> Any:
+    from scipy import stats  # type: ignore[import-untyped]
+
+    return stats
