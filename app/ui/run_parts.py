@@ -48,7 +48,7 @@ def actions(name: str, marked: Marks) -> None:
     with place, st.popover("Colour", icon=":material/palette:", help="Its colour in every list and chart"):
         reason = context.may(WRITE)
         picked = st.color_picker("Colour", marked.color, key=f"color:{marked.color}", disabled=bool(reason))
-        if picked != marked.color and not reason:
+        if picked.lower() != marked.color.lower() and not reason:
             changes.changed("The colour was changed.", lambda s: run_marks.change(s, name, color=picked))
         if parts.act("As it came", WRITE, glyph="undo", key="act_color"):
             changes.changed("The colour is as it came.", lambda s: run_marks.change(s, name, color=""))

@@ -75,7 +75,7 @@ def test_the_charts_are_drawn(page: Page, trained: list[str]) -> None:
 
 def test_what_the_container_used_is_drawn(page: Page, trained: list[str]) -> None:
     visit(page, f"/job?ws=lab&job={trained[0]}&tab=monitoring")
-    expect(page.locator(".js-plotly-plot").filter(has_text="Memory")).to_be_visible()
+    expect(page.locator(".tile", has_text="Memory").locator(".scatterlayer .trace")).to_have_count(1)
 
 
 def test_files_are_looked_at_and_downloaded(page: Page, trained: list[str], tmp_path: Path) -> None:
