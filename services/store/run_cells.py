@@ -51,7 +51,7 @@ def cells(
     ask = Asking(session, key_ids(session, wanted), now)
     found: dict[Field, dict[str, Cell]] = {each: {} for each in wanted}
     stored = [each for each in wanted if each.step is None]
-    if len(run_ids) > MANY and len(run_ids) * 8 > ask.runs():
+    if len(run_ids) > MANY and len(run_ids) * 3 > ask.runs():
         _read_whole(ask, workspace_id, set(run_ids), stored, found)
         return found
     for some in batches(run_ids):
