@@ -4,15 +4,18 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from services import experiments, jobs, metric_healing, metrics, runs
 from services.core.errors import Unavailable
 from services.engines.fake_tracking import FakeTracking
 from services.engines.tracking import Logged, RunFacts
-from services.metric_tee import Tee
+from services.metric_tee import Tee, summarised
 from services.specs.jobs import CommandJob
 from services.store import metrics as store
-from services.store.metrics import Point, Run
+from services.store.columns import Series
+from services.store.metrics import Point, Run, Summary
 from services.store.rows import Job
 from services.studio import mlflow_workspace
 from tests.conftest import Stage
@@ -201,3 +204,20 @@ def test_the_end_of_a_run_that_a_crash_hid_is_asked_for(stage: Stage, tracking: 
     metric_healing.refresh(stage.studio, tracking)
     with stage.studio.database.session(write=False) as session:
         assert session.get_one(Run, RUN).status == "FAILED"
+
+
+odd = st.floats(allow_nan=True, allow_infinity=True) | st.sampled_from([0.0, -0.0, 1.0, float("nan")])
+logged = st.tuples(st.integers(-2, 3), st.integers(0, 2), odd)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(logged, min_size=1, max_size=60), st.integers(1, 4))
+def test_a_series_summed_up_at_once_is_the_same_as_point_by_point(rows: list[tuple[int, int, float]], times: int):
+    """Long enough for arrays when it is repeated; the sign of a zero is nobody's."""
+    rows = rows * times * 10
+    one = Summary(RUN, 1)
+    for step, at, value in rows:
+        one.add(value, at, step)
+    steps, ats, values = (list(column) for column in zip(*rows, strict=True))
+    series = Series(np.array(steps, np.int64), np.array(ats, np.int64), np.array(values))
+    assert summarised(RUN, 1, series) == one

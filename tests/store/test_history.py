@@ -278,6 +278,79 @@ def test_down_sampling_keeps_ends_extremes_and_gaps(line, most):
     assert np.isnan(array).any() == np.isnan(array[chosen]).any()
 
 
+@settings(max_examples=300, deadline=None)
+@given(st.lists(values, min_size=1, max_size=400), st.integers(4, 60))
+def test_every_bucket_keeps_its_own_minimum_and_maximum_exactly(line, most):
+    array = np.array(line)
+    chosen = set(downsampling.kept(array, most).tolist())
+    if len(line) <= most:
+        assert chosen == set(range(len(line)))
+        return
+    buckets = max(1, (most - 2) // (3 if np.isnan(array).any() else 2))
+    size = -(-len(line) // buckets)
+    for start in range(0, len(line), size):
+        bucket = array[start : start + size]
+        here = [array[at] for at in chosen if start <= at < start + size]
+        numbers = bucket[~np.isnan(bucket)]
+        if len(numbers):
+            assert {numbers.min(), numbers.max()} <= set(here)
+        assert np.isnan(bucket).any() == np.isnan(here).any()
+
+
+def test_a_million_points_in_one_series_are_kept_and_drawn(history):
+    rng = np.random.default_rng(1)
+    values = rng.normal(size=1_000_000)
+    values[[333_333, 777_777, 5]] = np.inf, -np.inf, np.nan
+    for start in range(0, len(values), 100_000):
+        history.append({RUN: points(np.arange(start, start + 100_000), values[start : start + 100_000])})
+    live = history.series(RUN, 1, max_points=1000)
+    history.finish(RUN)
+
+    assert history.counts(RUN) == {1: 1_000_000}
+    assert history.series(RUN, 1).value.tobytes() == values.tobytes()
+    for drawn in (live, history.series(RUN, 1, max_points=1000)):
+        assert len(drawn) <= 1000
+        assert {np.inf, -np.inf} <= set(drawn.value)
+        assert (drawn.step[0], drawn.step[-1]) == (0, 999_999)
+
+
+def test_ten_thousand_keys_of_a_run_are_kept_apart(history):
+    for step in range(2):
+        batch = np.concatenate([points([step], [key + step / 2], key=key) for key in range(10_000)])
+        history.append({RUN: batch})
+    history.finish(RUN)
+
+    assert history.counts(RUN) == dict.fromkeys(range(10_000), 2)
+    assert list(history.series(RUN, 9_876).value) == [9_876.0, 9_876.5]
+    assert history.at(9_999, [RUN], 1) == {RUN: 9_999.5}
+
+
+def test_a_thinned_run_keeps_extremes_and_ends_and_says_so_until_it_is_replaced(history):
+    rng = np.random.default_rng(2)
+    history.append({RUN: np.concatenate([points(range(50_000), rng.normal(size=50_000)), points([1], [2.0], key=2)])})
+    history.finish(RUN)
+    whole, drawn = history.series(RUN, 1), history.series(RUN, 1, max_points=500)
+
+    assert history.thin(RUN)
+    assert not history.thin(RUN)
+    thin = history.series(RUN, 1)
+    assert len(thin) <= 2000
+    assert {whole.value.min(), whole.value.max(), whole.value[0], whole.value[-1]} <= set(thin.value)
+    assert history.series(RUN, 1, max_points=500).value.tobytes() == drawn.value.tobytes()
+    assert history.thinned([RUN, "b" * 32]) == {RUN}
+    assert list(history.series(RUN, 2).value) == [2.0]
+    history.replace(RUN, points([0], [1.0]))
+    assert history.thinned([RUN]) == set()
+
+
+def test_a_run_without_long_series_is_not_thinned(history):
+    history.append({RUN: points(range(100), np.zeros(100))})
+    history.finish(RUN)
+
+    assert not history.thin(RUN)
+    assert history.thinned([RUN]) == set()
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(st.integers(-(2**63), 2**63 - 1), st.integers(0, 2**62), values), min_size=1, max_size=50))
 def test_a_chunk_gives_back_what_it_was_given(rows):
