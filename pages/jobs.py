@@ -77,9 +77,10 @@ def listing(query: JobQuery) -> None:
 
 def bulk(names: list[str], some_active: bool, all_archived: bool) -> None:
     parts.section(f"{len(names)} selected")
-    if len(names) == 2:
-        earlier, later = reversed(names) if address.text("sort", "-created_at") == "-created_at" else names
-        st.html(parts.button("Compare", context.link("compare", before=earlier, after=later), glyph="compare_arrows"))
+    if len(names) > 1:
+        oldest_first = names[::-1] if address.text("sort", "-created_at") == "-created_at" else names
+        link = context.link("compare", runs=",".join(oldest_first))
+        st.html(parts.button("Compare", link, glyph="compare_arrows"))
     if parts.act(
         "Cancel",
         "jobs/cancel/action",

@@ -116,8 +116,10 @@ def test_two_ticked_jobs_are_compared(page: Page, past: str) -> None:
     page.get_by_role("checkbox", name="Select train-15").check()
     page.get_by_role("checkbox", name="Select train-14").check()
     page.get_by_role("link", name="Compare", exact=True).click()
-    title(page, "Compare jobs")
-    expect(page.get_by_text("Nothing differs")).to_be_visible()
+    title(page, "Compare runs")
+    expect(page.get_by_text("2 runs")).to_be_visible()
+    page.get_by_role("tab", name="Code", exact=True).click()
+    expect(page.get_by_role("tab", name="Code", exact=True)).to_have_attribute("aria-selected", "true")
 
 
 def test_a_folder_becomes_a_component_and_the_component_a_job(page: Page, tmp_path: Path) -> None:
