@@ -23,7 +23,10 @@ class Run(SQLModel, table=True):
     `is_checked` says that the history was compared with MLflow after the last point came in.
     """
 
-    __table_args__ = (Index("ix_run_listed", "workspace_id", "experiment_id", "start_time"),)
+    __table_args__ = (
+        Index("ix_run_listed", "workspace_id", "experiment_id", "start_time"),
+        Index("ix_run_newest", "workspace_id", "start_time", "run_id"),
+    )
     run_id: str = Field(primary_key=True)
     workspace_id: str
     experiment_id: str

@@ -49,6 +49,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("workspace_id", "experiment", "owner_id", "name"),
     )
+    op.create_index("ix_run_newest", "run", ["workspace_id", "start_time", "run_id"])
     op.drop_index("ix_param_sorted", "param")
     op.create_index("ix_param_listed", "param", ["key_id", sa.text(BEGINNING), "run_id"])
     op.create_index("ix_param_number", "param", ["key_id", "num", "run_id"])
@@ -59,6 +60,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_index("ix_run_newest", "run")
     op.drop_index("ix_tag_wished", "tag")
     op.drop_index("ix_tag_listed", "tag")
     op.drop_column("tag", "wish")
