@@ -10,6 +10,7 @@ import typer
 
 from app.cli import common, printing
 from app.cli.client import endpoint, token
+from services.core.errors import AtelierError
 
 if TYPE_CHECKING:
     from services.engines.mlflow_copy import Copier, Report
@@ -89,13 +90,13 @@ def _copied(copier: "Copier", experiments: list[str]) -> None:
     """Prints the report whatever happens; what was copied by then stays."""
     try:
         report = copier.copy(experiments)
-    except BaseException as end:
+    except (KeyboardInterrupt, AtelierError) as end:
         copier.report.is_interrupted = True
+        if isinstance(end, AtelierError):
+            copier.report.fail("the copy", end)
         _told(copier.report)
         printing.note("It was interrupted: the same command goes on from here.")
-        if isinstance(end, KeyboardInterrupt):
-            raise typer.Exit(INTERRUPTED) from None
-        raise
+        raise typer.Exit(end.exit_code if isinstance(end, AtelierError) else INTERRUPTED) from None
     _told(report)
     if report.failed:
         raise typer.Exit(1)

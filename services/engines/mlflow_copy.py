@@ -4,18 +4,18 @@ A copy says where it came from in a tag, and whether it is complete in another: 
 complete and adds only what is missing to the rest. The source is only read.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
 from services.core.errors import AtelierError, Conflict, EngineError, Invalid, NotFound, Unavailable
-from services.engines.mlflow_servers import FILES, PIECE, Entry, Json, Server
+from services.engines import mlflow_files as files
+from services.engines.mlflow_files import File
+from services.engines.mlflow_servers import PIECE, Json, Server
 from services.engines.tracking import JOB_TAG, PROMPT
 
 SOURCE, STATE = "atelier.import.source", "atelier.import.state"
@@ -67,15 +67,6 @@ class _Head:
     run_id: str
     parent: str
     start_time: int
-
-
-@dataclass(frozen=True)
-class _File:
-    """One file to copy; `open` gives it in pieces."""
-
-    path: str
-    size: int | None
-    open: Callable[[], AbstractContextManager[Iterator[bytes]]]
 
 
 class Copier:
@@ -205,7 +196,7 @@ class Copier:
         with self._failing(f"{what}, its inputs and outputs"):
             self._linked(mine, told, before)
         if self._with_files:
-            self._files(what, self._files_of_run(head, told), self._root_of_run(mine))
+            self._files(what, files.of_run(self.source, told, self.report.note), self._root_of_run(mine))
         for model in models:
             with self._failing(f"model {model['info']['model_id']}, its metrics"):
                 self._model_metrics(mine, model)
@@ -351,7 +342,9 @@ class Copier:
             return
         failures = len(self.report.failed)
         if self._with_files:
-            self._files(f"model {origin}", self._files_of_model(info), self._root_of_model(mine))
+            self._files(
+                f"model {origin}", files.of_model(self.source, info, self.report.note), self._root_of_model(mine)
+            )
         status = STATUS.get(str(info.get("status")), 0)
         if len(self.report.failed) == failures and status > 1:
             self.target.post(f"logged-models/{mine}", {"model_id": mine, "status": status}, method="PATCH")
@@ -372,11 +365,11 @@ class Copier:
         for some in _batches(points if model else [], POINTS):
             self.target.post("runs/log-batch", {"run_id": mine, "metrics": some})
 
-    def _files(self, what: str, files: Iterable[_File], root: str) -> None:
+    def _files(self, what: str, found: Iterable[File], root: str) -> None:
         """Those that are not there with the same size."""
         there: dict[str, dict[str, int | None]] = {}
         with self._failing(f"{what}, its files"):
-            for file in files:
+            for file in found:
                 folder = file.path.rpartition("/")[0]
                 with self._failing(f"{what}, file {file.path[:200]}"):
                     if folder not in there:
@@ -393,7 +386,7 @@ class Copier:
         found = self.target.folder(folder)
         return {each["path"].rpartition("/")[2]: each["size"] for each in found if not each["is_dir"]}
 
-    def _put(self, path: str, file: _File) -> int:
+    def _put(self, path: str, file: File) -> int:
         """How many bytes it has. One whose size the source does not tell is read first."""
         with file.open() as pieces:
             if file.size is not None:
@@ -408,69 +401,10 @@ class Copier:
                 return size
 
     def _root_of_run(self, mine: str) -> str:
-        return _served(str(self.target.get("runs/get", run_id=mine)["run"]["info"].get("artifact_uri", "")))
+        return _root(self.target.get("runs/get", run_id=mine)["run"]["info"].get("artifact_uri", ""))
 
     def _root_of_model(self, mine: str) -> str:
-        return _served(str(self.target.get(f"logged-models/{mine}")["model"]["info"].get("artifact_uri", "")))
-
-    def _files_of_run(self, head: _Head, told: Json) -> Iterator[_File]:
-        run_id, uri = head.run_id, str(told["info"].get("artifact_uri", ""))
-        if self.source.places is not None and _is_local(uri):
-            return self._local(uri, head.experiment_id, run_id, "artifacts")
-
-        def listed(folder: str) -> Iterator[Entry]:
-            return self.source.listed("artifacts/list", "path", run_id=run_id, **({"path": folder} if folder else {}))
-
-        return self._walked(uri, listed, "get-artifact", "path", run_uuid=run_id)
-
-    def _files_of_model(self, info: Json) -> Iterator[_File]:
-        model_id, uri = str(info["model_id"]), str(info.get("artifact_uri", ""))
-        if self.source.places is not None and _is_local(uri):
-            return self._local(uri, str(info["experiment_id"]), "models", model_id, "artifacts")
-
-        def listed(folder: str) -> Iterator[Entry]:
-            asked = {"artifact_directory_path": folder} if folder else {}
-            return self.source.listed(f"logged-models/{model_id}/artifacts/directories", "path", **asked)
-
-        plain = f"ajax-api/2.0/mlflow/logged-models/{model_id}/artifacts/files"
-        return self._walked(uri, listed, plain, "artifact_file_path")
-
-    def _local(self, uri: str, *own: str) -> Iterator[_File]:
-        """Files on this machine; links are followed only to what lies in the source itself."""
-        places = self.source.places
-        root = places.of(uri, *own) if places is not None else None
-        if places is None or root is None:
-            if places is not None and not _is_beside(uri, places):
-                self.report.note(f"Files at {uri[:200]} were left out: --artifacts names the folder that they are in.")
-            return
-        for here, folders, files in os.walk(root):
-            folders.sort()
-            for name in sorted([*files, *(each for each in folders if (Path(here) / each).is_symlink())]):
-                path = Path(here) / name
-                inner = path.relative_to(root).as_posix()
-                if not places.holds(path) or not path.is_file():
-                    self.report.note(f"'{inner}' in {'/'.join(own[:-1])} is a link, and was left out.")
-                    continue
-                yield _File(inner, path.stat().st_size, partial(_read, path))
-
-    def _walked(
-        self, uri: str, listed: Callable[[str], Iterator[Entry]], plain: str, parameter: str, **asked: str
-    ) -> Iterator[_File]:
-        """Files of a server, folder after folder, by the way that it serves those of this URI."""
-        root = _served(uri, or_empty=True)
-        todo = [""]
-        while todo:
-            folder = todo.pop()
-            for entry in listed(folder):
-                path = entry["path"]
-                if not _is_below(path, folder):
-                    raise Invalid(f"The source named a path outside of the folder: {path[:200]!r}.")
-                if entry["is_dir"]:
-                    todo.append(path)
-                elif root:
-                    yield _File(path, entry["size"], partial(self.source.opened, f"{FILES}/{root}/{path}"))
-                else:
-                    yield _File(path, entry["size"], partial(self.source.opened, plain, **asked, **{parameter: path}))
+        return _root(self.target.get(f"logged-models/{mine}")["model"]["info"].get("artifact_uri", ""))
 
     def _registered(self, *, is_whole: bool) -> None:
         """Registered models: all of them, or those of the runs that were copied."""
@@ -552,7 +486,7 @@ class Copier:
             tail = source.rstrip("/").partition(before)[2]
             if tail:
                 return f"mlflow-artifacts:/{self._root_of_run(self._runs[run])}/{tail}"
-        if _is_local(source) or source.startswith(("mlflow-artifacts:", "runs:", "models:")) or not source:
+        if files.is_local(source) or source.startswith(("mlflow-artifacts:", "runs:", "models:")) or not source:
             raise Invalid(f"Its files ('{source[:200]}') are in no run that was copied.")
         return source
 
@@ -627,40 +561,14 @@ def _digest(dataset: Json) -> tuple[str, str]:
     return str(told.get("name", "")), str(told.get("digest", ""))
 
 
-def _served(uri: str, *, or_empty: bool = False) -> str:
-    """The path of files that a server hands out itself. Raises EngineError when only its clients reach them."""
-    if uri.startswith("mlflow-artifacts:/") and not uri.startswith("mlflow-artifacts://"):
-        return uri.removeprefix("mlflow-artifacts:").strip("/")
-    if or_empty:
-        return ""
+def _root(uri: str) -> str:
+    """Below which files are put. Raises EngineError where only a server's own clients could."""
+    if root := files.served(uri):
+        return root
     raise EngineError(
         "This server keeps files where only its clients reach them.",
         hint="Start it with --serve-artifacts, or leave files out with --no-artifacts.",
     )
-
-
-def _is_local(uri: str) -> bool:
-    """Whether a source on this machine keeps it on this machine."""
-    return "://" not in uri or uri.startswith(("file:", "mlflow-artifacts:"))
-
-
-def _is_beside(uri: str, places: Any) -> bool:
-    """Whether it would be found if it were there: a run without files has no folder."""
-    path = uri.removeprefix("file://").removeprefix("file:")
-    if uri.startswith("mlflow-artifacts:") or not path.startswith("/"):
-        return True
-    return places.holds(Path(path)) or not Path(path).exists()
-
-
-def _is_below(path: str, folder: str) -> bool:
-    parts = path.split("/")
-    return bool(path) and ".." not in parts and parts[0] != "" and (not folder or path.startswith(f"{folder}/"))
-
-
-@contextmanager
-def _read(path: Path) -> Iterator[Iterator[bytes]]:
-    with path.open("rb") as file:
-        yield iter(partial(file.read, PIECE), b"")
 
 
 def _batches(values: Sequence[Any], size: int) -> Iterator[list[Any]]:

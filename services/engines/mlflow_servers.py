@@ -27,9 +27,9 @@ SECONDS, CONNECT_SECONDS, START_SECONDS, STOP_SECONDS = 600, 10, 180, 10
 TRIES, PAUSE_SECONDS = 6, 1.0
 PIECE = 1 << 20
 API, FILES = "api/2.0/mlflow", "api/2.0/mlflow-artifacts/artifacts"
-OUTDATED = ("out-of-date", "Detected out-of-date", "db upgrade")
 DATABASE, FILES_FOLDER = "mlflow.db", "artifacts"
 _NEIGHBOURS = ("", FILES_FOLDER, "mlruns", "mlartifacts")
+STORAGE = ("MLFLOW_S3_", "MLFLOW_GCS_", "MLFLOW_BOTO_")  # how a store elsewhere is reached
 _BUSY = frozenset({429, 502, 503, 504})
 _WAL = 2
 Json = Mapping[str, Any]
@@ -306,7 +306,7 @@ def _database(source: Path, target: Path) -> Path:
 def _started(store: str, aside: Path, program: Sequence[str], files: Sequence[str]) -> Iterator[str]:
     """The address of MLflow's own server over a store; it ends with this process. An old database is upgraded."""
     port, log = _free_port(), aside / "log"
-    variables = {key: value for key, value in os.environ.items() if "MLFLOW" not in key} | {
+    variables = {key: value for key, value in os.environ.items() if "MLFLOW" not in key or key.startswith(STORAGE)} | {
         "MLFLOW_ALLOW_FILE_STORE": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -329,7 +329,7 @@ def _started(store: str, aside: Path, program: Sequence[str], files: Sequence[st
         finally:
             _stopped(child)
         said = log.read_text(errors="replace")
-        if is_last or not store.startswith("sqlite:") or not any(word in said for word in OUTDATED):
+        if is_last or not store.startswith("sqlite:"):
             break
         upgrade = [sys.executable, *program, "db", "upgrade", store]
         subprocess.run(upgrade, cwd=aside, env=variables, stdin=subprocess.DEVNULL, capture_output=True, check=False)
@@ -338,12 +338,13 @@ def _started(store: str, aside: Path, program: Sequence[str], files: Sequence[st
 
 
 def _answers(child: "subprocess.Popen[bytes]", port: int) -> bool:
-    """Whether it came up: False when it ended before."""
-    until = time.monotonic() + START_SECONDS
+    """Whether it came up and can read its store: one over tables of an older MLflow starts, and fails when asked."""
+    until, url = time.monotonic() + START_SECONDS, f"http://127.0.0.1:{port}"
     while child.poll() is None:
         try:
-            if httpx.get(f"http://127.0.0.1:{port}/health", timeout=2, trust_env=False).status_code == 200:
-                return True
+            if httpx.get(f"{url}/health", timeout=2, trust_env=False).status_code == 200:
+                asked, where = {"max_results": 1}, f"{url}/{API}/experiments/search"
+                return httpx.post(where, json=asked, timeout=START_SECONDS, trust_env=False).status_code == 200
         except httpx.HTTPError:
             pass
         if time.monotonic() > until:
