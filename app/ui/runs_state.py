@@ -100,8 +100,9 @@ def shown() -> Shown:
 def of_view(body: Mapping[str, object]) -> Shown:
     """What a saved view shows."""
     view = ViewBody.model_validate(body)
-    names: dict[str, Any] = {name: getattr(view, name) for name in WORDS}
-    return Shown(**{name: tuple(each) if isinstance(each, list) else each for name, each in names.items()})
+    given: dict[str, Any] = {name: getattr(view, name) for name in WORDS}
+    read: dict[str, Any] = {name: tuple(each) if isinstance(each, list) else each for name, each in given.items()}
+    return Shown(**read)
 
 
 def differs(one: Shown, other: Shown) -> bool:
