@@ -144,9 +144,9 @@ class Tee:
 
         So a crash in between leaves a summary that lacks something, which the comparison at the run's end sees.
         """
-        names = {point.key for points in batch.points.values() for point in points}
-        names |= {name for some in batch.arrays.values() for each in some for name in each.names}
-        numbers = self._numbered(names)
+        logged = {point.key for points in batch.points.values() for point in points}
+        logged |= {name for some in batch.arrays.values() for each in some for name in each.names}
+        numbers = self._numbered(logged)
         packed = _packed(batch, numbers)
         if packed:
             self.studio.history.append(packed)

@@ -22,12 +22,13 @@ def kept(values: npt.NDArray[np.float64], most: int) -> Indices:
     starts = np.arange(0, count, size)
     low = _bucketed(np.where(is_nan, np.inf, values) if has_nan else values, size, np.inf).argmin(axis=1)
     high = _bucketed(np.where(is_nan, -np.inf, values) if has_nan else values, size, -np.inf).argmax(axis=1)
-    chosen = [starts + low, starts + high, np.array([0, count - 1])]
+    chosen = np.zeros(count, dtype=bool)  # marked, not sorted: that would cost more than all the rest
+    chosen[starts + low] = chosen[starts + high] = chosen[0] = chosen[-1] = True
     if has_nan:
         gaps = _bucketed(is_nan.astype(np.float64), size, 0.0)
         holed = gaps.any(axis=1)
-        chosen.append((starts + gaps.argmax(axis=1))[holed])
-    return np.unique(np.concatenate(chosen))
+        chosen[(starts + gaps.argmax(axis=1))[holed]] = True
+    return np.flatnonzero(chosen)
 
 
 def _bucketed(values: npt.NDArray[np.float64], size: int, filler: float) -> npt.NDArray[np.float64]:

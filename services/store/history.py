@@ -24,6 +24,8 @@ from services.store.columns import POINT, ROLLED, Chunk, Packed, Series
 
 BUSY_SECONDS = 10
 SEAL_AT = 16_384
+# Of a run with few metrics chunks are long enough sooner, and cost less to read than what just came in.
+SEAL_FEW_AT, FEW_KEYS = 4_096, 4
 _IDLE_READERS = 8
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS live (id INTEGER PRIMARY KEY, run TEXT NOT NULL, b BLOB NOT NULL);
@@ -61,7 +63,7 @@ class History:
         for run, some in points.items():
             held = self._unsealed.get(run)
             self._unsealed[run] = held + len(some) if held is not None else self._counted_live(run)
-            if self._unsealed[run] >= SEAL_AT:
+            if self._unsealed[run] >= (SEAL_FEW_AT if len(np.unique(some["key"])) <= FEW_KEYS else SEAL_AT):
                 self.seal(run)
 
     def seal(self, run: str) -> None:

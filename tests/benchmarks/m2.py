@@ -21,7 +21,7 @@ ROUNDS = 5
 BAR = 1 / 200
 AGAIN = 50
 # Fewer, where the machine has no hour for it: ATELIER_BENCH_RUNS.
-SIZE = Size(runs=int(os.environ.get("ATELIER_BENCH_RUNS", "50000")), charted=0)
+SIZE = Size(runs=int(os.environ.get("ATELIER_BENCH_RUNS", "50000")))
 SORTED = "val/metric_07"
 COLUMNS = (
     *(f"metrics.{'val' if at % 2 else 'train'}/metric_{at:02d}" for at in range(7, 13)),

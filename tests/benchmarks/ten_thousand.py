@@ -39,6 +39,8 @@ from tests.conftest import free_port, make_stage
 
 BEGAN = 1_700_000_000_000
 TEAMS = ("vision", "speech", "search", "ads")
+# As many points of a run come in by one tick.
+TICK = 1_100
 LISTED, CHARTED = "listed", "charted"
 
 
@@ -192,8 +194,9 @@ def _chart(
         values[rng.integers(size.steps, size=2)] = 9.0, -9.0
         points = MetricBatch(("loss",), np.zeros(size.steps, np.int64), steps, BEGAN + steps * 1000, values)
         tee.run(row)
-        _log(tee, native, row.run_id, points)
-        tee.flush()
+        for start in range(0, size.steps, TICK):
+            _log(tee, native, row.run_id, points[start : start + TICK])
+            tee.flush()
         if not live:
             studio.history.finish(row.run_id)
 
