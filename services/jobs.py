@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import func
 from sqlmodel import col, select, update
 
-from services import access, assets, environments, experiments, job_inputs, uploads
+from services import access, assets, environments, experiments, job_inputs, run_marks, uploads
 from services.core import failpoints, names
 from services.core.errors import Conflict, Invalid, NotFound
 from services.core.paging import Page, cut
@@ -16,6 +16,7 @@ from services.core.states import ACTIVE, NEXT, TERMINAL, JobStatus
 from services.core.times import now
 from services.events import emit
 from services.specs.jobs import CommandJob
+from services.store import metrics as summaries
 from services.store.rows import Asset, Event, Job
 from services.studio import Scope
 
@@ -183,8 +184,9 @@ def update_details(
     tags: Mapping[str, str] | None = None,
     starred: bool | None = None,
 ) -> Job:
-    """Changes what was given."""
+    """Changes what was given; tags and star are the run's too, but for tags that MLflow would not take."""
     access.require(scope, "jobs/write")
+    before = dict(get(scope, name).tags)
     changes: dict[str, Any] = {}
     if display_name is not None:
         changes["display_name"] = names.checked_display_name(display_name) or name
@@ -194,7 +196,16 @@ def update_details(
         changes["tags"] = dict(tags)
     if starred is not None:
         changes["starred"] = starred
-    return _touched(scope, name, "changed", **changes)
+    job = _touched(scope, name, "changed", **changes)
+    if job.run_id is not None:
+        wishes: dict[str, str | None] = {key: None for key in before if key not in job.tags}
+        wishes |= {key: value for key, value in job.tags.items() if before.get(key) != value}
+        told = {key: value for key, value in wishes.items() if run_marks.takes(key)}
+        if starred is not None:
+            told[run_marks.STARRED] = "true" if starred else None
+        for key, value in told.items():
+            summaries.wish_tag(scope.session, job.run_id, key, value and value[: run_marks.LONGEST_VALUE])
+    return job
 
 
 def delete(scope: Scope, name: str) -> Job:

@@ -87,6 +87,11 @@ def of(scope: Scope, name: str) -> Marks:
     )
 
 
+def takes(key: str) -> bool:
+    """Whether MLflow would take a tag of this name that somebody writes."""
+    return not key.startswith(OURS) and bool(_KEY.fullmatch(key)) and _is_settled(key) and len(key) <= LONGEST_KEY
+
+
 def _found(scope: Scope, name: str) -> tuple[Run | None, Job | None]:
     run, job = store.named(scope.session, scope.workspace_id, name)
     if run is None and job is None:
@@ -98,7 +103,7 @@ def _checked_key(key: str) -> str:
     """As MLflow wants it: it would refuse any other."""
     if key.startswith(OURS):
         raise Invalid(f"Tags that begin with {OURS[0]} or {OURS[1]} are not written by hand.", where="tags")
-    if not _KEY.fullmatch(key) or not _is_settled(key) or len(key) > LONGEST_KEY:
+    if not takes(key):
         raise Invalid(
             f"'{key[:80]}' cannot be the name of a tag.",
             where="tags",

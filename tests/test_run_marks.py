@@ -153,3 +153,14 @@ def test_readers_write_nothing_and_outsiders_see_nothing(stage: Stage):
             change(stage, name, is_starred=True)
         with pytest.raises(NotFound):
             marks(stage, name)
+
+
+def test_what_a_job_is_told_its_run_is_told_but_for_what_mlflow_would_refuse(stage: Stage):
+    name = with_job(stage, "one", with_run(stage))
+    with stage.scope() as scope:
+        jobs.update_details(scope, name, tags={"data": "v2", "<odd>": "kept here"}, starred=True)
+    assert wishes(stage) == {"team": "remove", "data": "set", "atelier.starred": "set"}
+    with stage.scope() as scope:
+        jobs.update_details(scope, name, display_name="other", starred=False)
+        assert jobs.get(scope, name).tags == {"data": "v2", "<odd>": "kept here"}
+    assert wishes(stage)["atelier.starred"] == "remove"

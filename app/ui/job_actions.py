@@ -1,17 +1,15 @@
 """What can be done with one job, in its header."""
 
-from collections.abc import Mapping
 
 import streamlit as st
 
 from app import context
 from app.ui import changes, confirm, forms, parts
 from app.ui.text import plain
-from services import jobs, run_marks
+from services import jobs
 from services.core.errors import AtelierError
 from services.core.states import TERMINAL
 from services.store.rows import Job
-from services.studio import Scope
 
 
 def show(job: Job) -> None:
@@ -79,13 +77,9 @@ def details(job: Job) -> None:
         tags = st.text_input("Tags", plain(forms.spelled(job.tags)), help="name=value, name=value")
         sent = st.form_submit_button("Save", type="primary")
     if sent:
-        changes.changed("Saved.", lambda s: _save(s, job, display, description, forms.pairs(tags)))
-
-
-def _save(scope: Scope, job: Job, display: str, description: str, tags: Mapping[str, str]) -> None:
-    """Tags are the run's too, which MLflow keeps."""
-    jobs.update_details(scope, job.name, display_name=display, description=description)
-    gone: dict[str, str | None] = {key: None for key in job.tags if key not in tags}
-    told = {key: value for key, value in tags.items() if job.tags.get(key) != value}
-    if gone or told:
-        run_marks.change(scope, job.name, tags={**gone, **told})
+        changes.changed(
+            "Saved.",
+            lambda s: jobs.update_details(
+                s, job.name, display_name=display, description=description, tags=forms.pairs(tags)
+            ),
+        )

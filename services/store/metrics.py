@@ -300,7 +300,12 @@ def wished_tags(session: Session, limit: int) -> list[tuple[str, Tag]]:
 
 def granted(session: Session, tag: Tag) -> None:
     """MLflow was told; no-op where somebody has wished for something else since."""
-    mine = (col(Tag.run_id) == tag.run_id, col(Tag.key) == tag.key, col(Tag.wish) == tag.wish, Tag.value == tag.value)
+    mine = (
+        col(Tag.run_id) == tag.run_id,
+        col(Tag.key) == tag.key,
+        col(Tag.wish) == tag.wish,
+        col(Tag.value) == tag.value,
+    )
     change = delete(Tag).where(*mine) if tag.wish == "remove" else update(Tag).where(*mine).values(wish="")
     session.connection().execute(change)
 
