@@ -186,12 +186,12 @@ def test_jobs_are_listed_newest_first_and_filtered(terminal: Terminal) -> None:
 
 
 def test_an_archived_job_is_hidden_until_it_is_restored(terminal: Terminal) -> None:
-    ended(terminal, "old")
-    assert terminal.run("job", "archive", "-n", "old").code == 0
-    assert terminal.ok("job", "list", "--search", "old") == []
-    assert [job["archived"] for job in terminal.ok("job", "list", "--search", "old", "--include-archived")] == [True]
-    assert terminal.run("job", "restore", "-n", "old").code == 0
-    assert len(terminal.ok("job", "list", "--search", "old")) == 1
+    ended(terminal, "of-yesterday")
+    assert terminal.run("job", "archive", "-n", "of-yesterday").code == 0
+    assert terminal.ok("job", "list", "--search", "of-yesterday") == []
+    assert [job["archived"] for job in terminal.ok("job", "list", "--search", "of-yesterday", "--include-archived")] == [True]
+    assert terminal.run("job", "restore", "-n", "of-yesterday").code == 0
+    assert len(terminal.ok("job", "list", "--search", "of-yesterday")) == 1
 
 
 def test_a_job_is_changed(terminal: Terminal) -> None:
