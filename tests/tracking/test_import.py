@@ -1,6 +1,7 @@
 """MLflow in and out: what was recorded elsewhere is the same here, however often it is asked for, and goes back."""
 
 import os
+import sqlite3
 import subprocess
 import textwrap
 import uuid
@@ -9,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from services.core.errors import Invalid
+from services.engines import mlflow_servers
 from tests.launched import PROGRAM, Said
 from tests.tracking.conftest import ROOT, Notebook, Site
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 # What somebody logs: two experiments, nested runs, odd numbers, files, a logged model and a registered one.
 RECORDED = """
@@ -132,6 +135,13 @@ class Elsewhere:
         found: dict[str, str] = self.notebook.run(before + textwrap.dedent(RECORDED), at)
         return found
 
+    def move(self) -> None:
+        """To where nothing that was written of paths is true any more."""
+        moved = self.folder.with_name(f"{self.folder.name}-moved")
+        self.folder.rename(moved)
+        self.uri, self.path = self.uri.replace(str(self.folder), str(moved)), moved / self.path.name
+        self.folder = moved
+
     def read(self, **where: str) -> Any:
         """What is found here, or where the variables lead."""
         at = {"MLFLOW_TRACKING_URI": self.uri, "MLFLOW_ALLOW_FILE_STORE": "true", **self.names, **where}
@@ -164,7 +174,10 @@ def elsewhere(request: pytest.FixtureRequest, notebook: Notebook, site: Site, tm
 
 
 def test_what_was_recorded_is_the_same_here_and_the_source_is_left_alone(elsewhere: Elsewhere, ben: dict[str, str]):
+    """Wherever it has been moved since."""
     elsewhere.record()
+    there = elsewhere.read()
+    elsewhere.move()
     before = elsewhere.content()
 
     first = said(elsewhere.site, "import", "mlflow", "--from", elsewhere.uri)
@@ -175,10 +188,109 @@ def test_what_was_recorded_is_the_same_here_and_the_source_is_left_alone(elsewhe
     assert report["versions_made"] == 3
     assert report["points"] == 2345 + 6 + 2 + 1
     assert elsewhere.content() == before
-    here, there = elsewhere.read(**ben), elsewhere.read()
+    here = elsewhere.read(**ben)
     for part in there:
         assert here[part] == there[part]
 
     again = said(elsewhere.site, "import", "mlflow", "--from", elsewhere.uri).document
     assert [again[key] for key in ("runs_made", "runs_continued", "points", "files", "logged_models")] == [0] * 5
     assert (again["runs_skipped"], again["versions_made"], again["versions_skipped"]) == (3, 0, 3)
+    assert elsewhere.content() == before
+
+
+HOSTILE = """
+    client = MlflowClient()
+    run = client.create_run(client.create_experiment(os.environ["EXPERIMENT"]), run_name="odd")
+    root = Path(client.get_run(run.info.run_id).info.artifact_uri.removeprefix("file://"))
+    root.mkdir(parents=True, exist_ok=True)
+    for name in ("plain.txt", "c#.txt", "a?b", "..%2f..%2fup", "<img src=x onerror=alert(1)>", "two\\nlines"):
+        (root / name).write_text(name)
+    (root / "secret").symlink_to("/etc/passwd")
+    (root / "etc").symlink_to("/etc")
+    (root / "within").symlink_to(root / "plain.txt")
+    client.set_terminated(run.info.run_id)
+    answer = run.info.run_id
+"""
+FOUND = """
+    client = MlflowClient()
+    [run] = client.search_runs([client.get_experiment_by_name(os.environ["EXPERIMENT"]).experiment_id])
+    answer = sorted(each.path for each in client.list_artifacts(run.info.run_id))
+"""
+
+
+def test_odd_names_and_links_that_lead_out_are_told_and_the_rest_is_copied(
+    notebook: Notebook, site: Site, tmp_path: Path, ben: dict[str, str]
+):
+    elsewhere = Elsewhere(notebook, site, tmp_path, "folder")
+    notebook.run(HOSTILE, {**elsewhere.names, "MLFLOW_TRACKING_URI": elsewhere.uri, "MLFLOW_ALLOW_FILE_STORE": "true"})
+
+    done = said(site, "import", "mlflow", "--from", elsewhere.uri)
+
+    assert done.code == 1
+    report = done.document
+    assert {each["what"].partition("file ")[2] for each in report["failed"]} >= {"c#.txt", "a?b", "..%2f..%2fup"}
+    assert sorted(note.split("'")[1] for note in report["notes"] if "is a link" in note) == ["etc", "secret"]
+    found = notebook.run(FOUND, {**elsewhere.names, **ben})
+    assert {"plain.txt", "within", "<img src=x onerror=alert(1)>"} <= set(found)
+    assert not {"secret", "etc", "up", "..%2f..%2fup"} & set(found)
+
+
+OLD = """
+    import sqlalchemy
+    from alembic import command
+    from mlflow.store.db.utils import _get_alembic_config
+    from mlflow.store.tracking.dbmodels.initial_models import Base
+    engine = sqlalchemy.create_engine(os.environ["URI"])
+    Base.metadata.create_all(engine)
+    config = _get_alembic_config(os.environ["URI"])
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "3500859a5d39")
+    with engine.begin() as connection:
+        for said in (
+            "INSERT INTO experiments (experiment_id, name, lifecycle_stage, artifact_location)"
+            f" VALUES (1, '{os.environ['EXPERIMENT']}', 'active', '/nowhere')",
+            "INSERT INTO runs (run_uuid, name, status, start_time, lifecycle_stage,"
+            " experiment_id, user_id, artifact_uri)"
+            f" VALUES ('{'a' * 32}', 'old', 'FINISHED', 5, 'active', 1, 'me', '/nowhere')",
+            f"INSERT INTO params VALUES ('lr', '0.1', '{'a' * 32}')",
+        ):
+            connection.execute(sqlalchemy.text(said))
+"""
+
+
+def test_a_database_of_an_older_mlflow_is_upgraded_as_a_copy(
+    notebook: Notebook, site: Site, tmp_path: Path, ben: dict[str, str]
+):
+    elsewhere = Elsewhere(notebook, site, tmp_path, "database")
+    notebook.run(OLD, {**elsewhere.names, "URI": elsewhere.uri})
+    before = elsewhere.content()
+
+    done = said(site, "import", "mlflow", "--from", str(elsewhere.path))
+
+    assert (done.code, done.document["runs_made"]) == (0, 1), done.err
+    assert elsewhere.content() == before
+    assert notebook.run(FOUND.replace("sorted", "run.data.params, sorted"), {**elsewhere.names, **ben}) == [
+        {"lr": "0.1"},
+        [],
+    ]
+
+
+def test_what_is_no_source_is_refused(tmp_path: Path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text").write_text("no database, but longer than a head of one")
+    sqlite3.connect(tmp_path / "other.db").execute("CREATE TABLE t (x)").connection.close()
+    (tmp_path / "mlruns" / "0" / "run" / "params").mkdir(parents=True)
+    (tmp_path / "mlruns" / "0" / "meta.yaml").touch()
+    (tmp_path / "mlruns" / "0" / "run" / "params" / "secret").symlink_to("/etc/passwd")
+    for name, why in (
+        ("nothing", "There is no folder or file"),
+        ("empty", "no folder of MLflow's"),
+        ("text", "no SQLite database"),
+        ("other.db", "no database of MLflow's"),
+        ("mlruns", "leads out of the folder"),
+    ):
+        with pytest.raises(Invalid, match=why), mlflow_servers.opened(str(tmp_path / name), ("-m", "mlflow")):
+            pass
+    with pytest.raises(Invalid, match="not read directly"), mlflow_servers.opened("postgresql://host/x", ()):
+        pass
