@@ -35,6 +35,12 @@ for n in range(12):
     metrics += [Metric("val/accuracy", 1 - math.exp(-step / 6) - n / 40, now + step, step) for step in range(20)]
     client.log_batch(run, metrics, [Param(key, str(value)) for key, value in values.items()])
     client.set_terminated(run, "FAILED" if n == 7 else "FINISHED")
+odd = "<img src=x onerror=window.__xss=1><script>window.__xss=2</script>"
+place = client.create_experiment("odd")
+for n in range(2):
+    tags = {"t": odd, "mlflow.user": odd, "atelier.color": odd, "mlflow.note.content": odd}
+    run = client.create_run(place, run_name=f"{n} {odd}", tags=tags).info.run_id
+    client.log_batch(run, [Metric("a/loss", 1.0 + n, 1_700_000_000_000, n)], [Param("p", odd + str(n))])
 """
 
 
@@ -172,3 +178,27 @@ def test_ticked_runs_are_compared_and_eyes_decide_what_is_drawn(page: Page, outs
     visit(page, page.url)
     expect(page.get_by_role("button", name="Draw net-03")).to_have_attribute("aria-pressed", "false")
     expect(page.get_by_role("button", name="Draw net-04")).to_have_attribute("aria-pressed", "true")
+
+    tile = page.locator(".tile", has_text="Parallel coordinates")
+    tile.scroll_into_view_if_needed()
+    plot = tile.locator("svg[role=img]")
+    plot.hover(position={"x": 56, "y": 150})
+    page.mouse.down()
+    plot.hover(position={"x": 56, "y": 90}, force=True)
+    plot.hover(position={"x": 56, "y": 8}, force=True)
+    page.mouse.up()
+    expect(page.get_by_role("button", name="Brushed: ")).to_be_visible()
+    expect(table(page).locator("tbody tr")).not_to_have_count(12)
+    page.get_by_role("button", name="Brushed: ").click()
+    expect(table(page).locator("tbody tr")).to_have_count(12)
+
+
+def test_hostile_words_of_runs_stay_text(page: Page, outside: str) -> None:
+    for what in ("columns=params.p,tags.t,creator,metrics.a/loss", "group=params.p", "show=dashboard"):
+        visit(page, f"/experiment?ws=lab&experiment=odd&{what}")
+        expect(page.get_by_text("<img src=x onerror=window.__xss=1>").first).to_be_visible()
+        assert page.evaluate("window.__xss") is None
+        assert page.locator("main img[src=x]").count() == 0
+    asked(page, 'params.p ~ "<img src=x onerror=window.__xss=3>" <')
+    expect(page.get_by_role("alert")).to_contain_text("<img src=x onerror=window.__xss=3>")
+    assert page.evaluate("window.__xss") is None
