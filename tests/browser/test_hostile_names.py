@@ -47,6 +47,7 @@ run = os.environ["MLFLOW_RUN_ID"]
 for place, text in enumerate(names["hostile"]):
     said("log-parameter", {"run_id": run, "key": f"p{place}", "value": text})
     said("set-tag", {"run_id": run, "key": f"t{place}", "value": text})
+    said("set-tag", {"run_id": run, "key": "mlflow.note.content", "value": " ".join(names["hostile"])})
     said("log-metric", {"run_id": run, "key": f"m{place}", "value": 1.0, "step": 1, "timestamp": 1_700_000_000_000})
 raise SystemExit(names["hostile"][1])
 """
@@ -109,7 +110,12 @@ def test_they_stay_text_on_every_page(house: House, page: Page, job: str) -> Non
         "/?ws=lab", "/?ws=odd", "/jobs?ws=lab", f"/jobs?ws=lab&q={HOSTILE[1]}", f"/job?{where}",
         *(f"/job?{where}&tab={tab}" for tab in ("metrics", "outputs", "code", "monitoring", "yaml")),
         f"/new_job?ws=lab&from={job}", "/experiments?ws=lab", "/experiment?ws=lab&experiment=hostile",
-        f"/experiment?ws=lab&experiment=hostile&runs={job}", "/environments?ws=lab", "/environment?ws=lab&name=odd",
+        "/experiment?ws=lab&experiment=hostile&show=dashboard", f"/runs?ws=lab&group=params.p1&filter={HOSTILE[0]}",
+        "/runs?ws=lab&columns=params.p0,params.p1,tags.t2,tags.t7&group=params.p3", f"/runs?ws=lab&q={HOSTILE[1]}",
+        f"/runs?ws=lab&columns={HOSTILE[2]}&sort={HOSTILE[1]}&view={HOSTILE[0]}&board={HOSTILE[1]}&hidden={HOSTILE[2]}",
+        *(f"/compare?ws=lab&runs={job},{job}x&tab={tab}" for tab in ("metrics", "params", "tags")),
+        f"/compare?ws=lab&runs={HOSTILE[0]},{HOSTILE[1]}&baseline={HOSTILE[2]}&q={HOSTILE[1]}",
+        f"/run?ws=lab&run={HOSTILE[1]}", "/environments?ws=lab", "/environment?ws=lab&name=odd",
         "/compute?ws=lab", "/workspaces?ws=odd", f"/job?ws=lab&job={HOSTILE[0]}", f"/jobs?ws={HOSTILE[1]}",
         f"/jobs?ws=lab&sort={HOSTILE[2]}&page={HOSTILE[1]}&status={HOSTILE[0]}&columns={HOSTILE[1]}",
     ):  # fmt: skip
