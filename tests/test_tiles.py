@@ -198,6 +198,14 @@ def test_extremes_and_ends_are_drawn_however_long_a_line_is(lite: Stage, count: 
     assert np.isnan(drawn).any()
 
 
+def test_lines_that_were_thinned_say_so(lite: Stage):
+    run = log(lite, 1, {"loss": [float(step % 7) for step in range(5000)]})
+    tile = {"type": "line", "metrics": ["loss"]}
+    assert "Archived" not in ask(lite, [run], **tile)["note"]
+    assert lite.studio.history.thin(run)
+    assert "Archived runs keep 2,000 points" in ask(lite, [run], **tile)["note"]
+
+
 def test_a_smoothed_line_lies_over_the_faint_raw_one(lite: Stage):
     log(lite, 1, {"loss": [0.0, 1.0] * 50})
     raw, line = ask(lite, [run_id(1)], type="line", metrics=["loss"], smoothing="ema", weight=0.9)["figure"]["data"]

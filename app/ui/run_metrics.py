@@ -10,7 +10,7 @@ from app import context
 from app.ui import address, board, parts
 from services import run_files, runs, views
 from services.core.errors import AtelierError, NotFound
-from services.metrics import MONITORING, MetricSummary
+from services.metrics import MONITORING, MetricSummary, thinned
 from services.specs.run_fields import Field
 from services.specs.tiles import MOST_TILES, Board, Line, Resource, Scalar, Section
 
@@ -33,6 +33,12 @@ def show(name: str, metrics: Sequence[MetricSummary], *, live: bool, version: st
             cli='mlflow.log_metric("loss", loss, step=epoch)',
         )
         return
+    if is_thinned(name):
+        parts.banner(
+            "gray",
+            "This run was archived: of long histories 2,000 points are left here, extremes among them. MLflow has all.",
+            f"atelier metrics rebuild --run {name}",
+        )
     changed = board.show(
         _kept() or of_metrics(own),
         [name],
@@ -73,6 +79,11 @@ def machine(name: str, metrics: Sequence[MetricSummary], *, live: bool, version:
         live=live,
         reason="These charts are always the same.",
     )
+
+
+def is_thinned(name: str) -> bool:
+    with context.scope() as s:
+        return bool(thinned(s, [name]))
 
 
 def has_machine(metrics: Sequence[MetricSummary]) -> bool:

@@ -59,6 +59,8 @@ def curves(scope: Scope, tile: Line, runs: Sequence[RunLine]) -> Curves | Nothin
     if budget is None and held > WHOLE:
         budget = ROLLED
         notes.append(f"Of long histories {ROLLED:,} points are taken, their extremes among them.")
+    if thinned := scope.studio.history.thinned([run.run_id for run in runs]):
+        notes.append(f"Archived runs keep {ROLLED:,} points of a long history; here there are {len(thinned)} such.")
     lines = _lines(_Reader(scope, tile, runs, numbers, most, budget), metrics)
     if not lines:
         return Nothing(_missing(tile))

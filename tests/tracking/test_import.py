@@ -1,6 +1,8 @@
 """MLflow in and out: what was recorded elsewhere is the same here, however often it is asked for, and goes back."""
 
+import json
 import os
+import signal
 import sqlite3
 import subprocess
 import textwrap
@@ -196,6 +198,75 @@ def test_what_was_recorded_is_the_same_here_and_the_source_is_left_alone(elsewhe
     assert [again[key] for key in ("runs_made", "runs_continued", "points", "files", "logged_models")] == [0] * 5
     assert (again["runs_skipped"], again["versions_made"], again["versions_skipped"]) == (3, 0, 3)
     assert elsewhere.content() == before
+
+
+def test_a_server_is_copied_and_goes_back_into_a_folder(notebook: Notebook, site: Site, tmp_path: Path):
+    elsewhere = Elsewhere(notebook, site, tmp_path, "database")
+    with mlflow_servers.made(tmp_path / "live", ("-m", "mlflow")) as live:
+        elsewhere.uri = live.url
+        elsewhere.record()
+        there = elsewhere.read()
+        imported = said(site, "import", "mlflow", "--from", live.url, "--experiment", elsewhere.experiment)
+        assert imported.code == 0, imported.err
+        back = said(site, "export", "mlflow", "--to", live.url, "--experiment", elsewhere.experiment).document
+        assert (back["runs_made"], back["runs_skipped"], back["points"]) == (0, 3, 0)
+
+    out = ("export", "mlflow", "--to", str(tmp_path / "out"), "--experiment", elsewhere.experiment)
+    first, again = said(site, *out), said(site, *out)
+
+    assert first.code == 0, first.err
+    assert (first.document["runs_made"], again.document["runs_skipped"], again.document["points"]) == (3, 3, 0)
+    with mlflow_servers.made(tmp_path / "out", ("-m", "mlflow")) as taken:
+        found = elsewhere.read(MLFLOW_TRACKING_URI=taken.url)
+    there["experiments"].pop(f"{elsewhere.experiment}-empty")
+    for part in there:
+        assert found[part] == there[part]
+
+
+MANY = """
+    from mlflow.entities import Metric
+    client = MlflowClient()
+    experiment = client.create_experiment(os.environ["EXPERIMENT"])
+    for number in range(20):
+        run = client.create_run(experiment, run_name=f"run {number}")
+        points = [Metric("loss", number + 1 / (1 + at), at, at) for at in range(1500)]
+        for some in (points[:1000], points[1000:]):
+            client.log_batch(run.info.run_id, metrics=some)
+        client.set_terminated(run.info.run_id)
+"""
+COUNT = """
+    client = MlflowClient()
+    experiment = client.get_experiment_by_name(os.environ["EXPERIMENT"])
+    runs = client.search_runs([experiment.experiment_id])
+    answer = {run.info.run_name: [len(client.get_metric_history(run.info.run_id, "loss")), run.info.status]
+              for run in runs}, len(runs)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_what_was_cut_short_goes_on_where_it_stopped(
+    notebook: Notebook, site: Site, tmp_path: Path, ben: dict[str, str], number: signal.Signals
+):
+    elsewhere = Elsewhere(notebook, site, tmp_path, "database")
+    notebook.run(MANY, {**elsewhere.names, "MLFLOW_TRACKING_URI": elsewhere.uri})
+
+    process = command(site, "import", "mlflow", "--from", elsewhere.uri, "-o", "json")
+    site.eventually(lambda: len(site.runs(elsewhere.experiment)) >= 3, "some runs are there")
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+
+    if number == signal.SIGINT:
+        assert process.returncode == 130, err
+        assert json.loads(out)["is_interrupted"] is True
+        assert b"goes on from here" in err
+    else:
+        assert process.returncode == -signal.SIGKILL
+    done = said(site, "import", "mlflow", "--from", elsewhere.uri).document
+    assert done["runs_skipped"] >= 2
+    assert 0 < done["runs_made"] < 20
+    found, count = notebook.run(COUNT, {**elsewhere.names, **ben})
+    assert count == 20
+    assert found == {f"run {number}": [1500, "FINISHED"] for number in range(20)}
 
 
 HOSTILE = """
