@@ -9,6 +9,7 @@ import streamlit as st
 from pydantic import ValidationError
 
 from app import context
+from app.ui.scripts import script
 from app.ui.text import plain
 from services.specs.run_fields import ATTRIBUTES
 from services.specs.tiles import Board
@@ -23,7 +24,7 @@ _board = st.components.v2.component(
     "atelier_board",
     html='<div class="board">\n</div>',
     css=(ASSETS / "board.css").read_text(encoding="utf-8"),
-    js="".join((ASSETS / f"{part}.js").read_text(encoding="utf-8") for part in PARTS),
+    js=script("nodes", *(f"board/{part}" for part in PARTS)),
 )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import streamlit as st
 
 from app.ui import address, words
+from app.ui.scripts import script
 from app.ui.text import number, plain
 from services.comparisons import Cell, MetricRow, RunComparison, RunHead, TextRow
 from services.store.columns import Series
@@ -20,7 +21,7 @@ _table = st.components.v2.component(
     "atelier_compare",
     html='<div class="wrap">\n</div>',
     css=(ASSETS / "compare.css").read_text(encoding="utf-8"),
-    js=(ASSETS / "compare.js").read_text(encoding="utf-8"),
+    js=script("nodes", "compare"),
 )
 
 

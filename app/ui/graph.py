@@ -8,6 +8,7 @@ from typing import Any
 
 import streamlit as st
 
+from app.ui.scripts import script
 from app.ui.text import plain
 
 ASSETS = Path(__file__).parent / "assets"
@@ -20,7 +21,7 @@ _graph = st.components.v2.component(
     "atelier_graph",
     html='<div class="wrap">\n</div>',
     css=(ASSETS / "graph.css").read_text(encoding="utf-8"),
-    js=(ASSETS / "graph.js").read_text(encoding="utf-8"),
+    js=script("nodes", "graph"),
 )
 
 

@@ -1,6 +1,5 @@
 """What can be done with one job, in its header."""
 
-
 import streamlit as st
 
 from app import context

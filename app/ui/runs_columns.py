@@ -10,6 +10,7 @@ from app import context
 from app.ui import runs_state
 from app.ui.runs_state import Shown
 from app.ui.runs_table import label_of
+from app.ui.scripts import script
 from app.ui.text import plain
 from services import access, runs
 from services.runs import RunLine, RunsQuery
@@ -29,7 +30,7 @@ _picker = st.components.v2.component(
     "atelier_runs_columns",
     html='<div class="wrap">\n</div>',
     css=(ASSETS / "runs_columns.css").read_text(encoding="utf-8"),
-    js=(ASSETS / "runs_columns.js").read_text(encoding="utf-8"),
+    js=script("nodes", "runs_columns"),
 )
 
 

@@ -13,6 +13,7 @@ from app import context
 from app.ui import runs_state, table
 from app.ui.nav import SCREENS
 from app.ui.runs_state import Shown
+from app.ui.scripts import script
 from app.ui.text import plain
 from services.core import colors
 from services.core.states import TERMINAL
@@ -33,7 +34,7 @@ _table = st.components.v2.component(
     "atelier_runs",
     html='<div class="wrap">\n</div>',
     css=(ASSETS / "runs_table.css").read_text(encoding="utf-8"),
-    js=(ASSETS / "runs_table.js").read_text(encoding="utf-8"),
+    js=script("nodes", "times", "runs_table"),
 )
 
 

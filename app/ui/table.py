@@ -10,6 +10,7 @@ import streamlit as st
 
 from app.ui import words
 from app.ui.address import changed
+from app.ui.scripts import script
 from app.ui.text import plain
 from services.core.times import iso
 
@@ -20,7 +21,7 @@ _table = st.components.v2.component(
     "atelier_table",
     html='<div class="wrap">\n</div>',
     css=(ASSETS / "table.css").read_text(encoding="utf-8"),
-    js=(ASSETS / "table.js").read_text(encoding="utf-8"),
+    js=script("nodes", "times", "table"),
 )
 
 

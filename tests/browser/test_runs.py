@@ -100,6 +100,7 @@ def test_runs_of_a_script_are_found_arranged_kept_and_linked(
     page.get_by_role("button", name="Columns", exact=True).click()
     page.get_by_label("Search columns").fill("accuracy")
     expect(page.get_by_role("heading", name="Metrics 1")).to_be_visible()
+    page.get_by_role("checkbox", name="accuracy", exact=True).check()
     page.get_by_label("Which value of val/accuracy").select_option("max")
     page.get_by_role("button", name="Remove Created by").click()
     page.get_by_role("button", name="Apply").click()

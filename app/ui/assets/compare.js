@@ -1,16 +1,4 @@
 // Runs beside each other: a column a run, the baseline first. All text is put in as text, colours and numbers are checked.
-const SVG = "http://www.w3.org/2000/svg"
-const make = (name, props = {}, ...children) => {
-  const node = document.createElement(name)
-  for (const [key, value] of Object.entries(props)) {
-    if (value === undefined || value === null || value === false || value === "") continue
-    if (key === "class") node.className = value
-    else if (key === "href") { if (/^\/(?!\/)/.test(value)) node.setAttribute("href", value) }
-    else node.setAttribute(key, value === true ? "" : value)
-  }
-  node.append(...children.filter(child => child !== null && child !== undefined))
-  return node
-}
 const painted = (node, color) => { if (/^#[0-9a-f]{6}$/i.test(color)) node.style.setProperty("--tone", color); return node }
 const head = run => {
   const th = make("th", {class: "run", scope: "col", "data-run": run.id, "data-base": run.is_baseline, title: run.title})

@@ -1,25 +1,4 @@
 // A graph: boxes that are real links, curves between them; pointing at one shows all that it hangs together with.
-const SVG = "http://www.w3.org/2000/svg"
-const set = (node, props) => {
-  for (const [key, value] of Object.entries(props)) {
-    if (value === undefined || value === null || value === false || value === "") continue
-    if (key === "class") node.setAttribute("class", value)
-    else if (key === "href") { if (/^\/(?!\/)/.test(value)) node.setAttribute("href", value) }
-    else if (key === "style") Object.assign(node.style, value)
-    else node.setAttribute(key, value === true ? "" : value)
-  }
-  return node
-}
-const make = (name, props = {}, ...children) => {
-  const node = set(document.createElement(name), props)
-  node.append(...children.filter(child => child !== null && child !== undefined))
-  return node
-}
-const drawn = (name, props, text) => {
-  const node = set(document.createElementNS(SVG, name), props)
-  if (text) node.textContent = text
-  return node
-}
 const px = value => `${value}px`
 const card = (box, root, [width, height]) => {
   const icon = make("i", {class: "icon", "aria-hidden": "true"}, box.icon)

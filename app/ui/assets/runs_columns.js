@@ -1,16 +1,5 @@
 // Chooses columns: at the left those that are shown, in their order; at the right what there is, found by typing.
 const held = new WeakMap()
-const make = (name, props = {}, ...children) => {
-  const node = document.createElement(name)
-  for (const [key, value] of Object.entries(props)) {
-    if (value === undefined || value === null || value === false) continue
-    if (key === "class") node.className = value
-    else if (key.startsWith("on")) node[key] = value
-    else node.setAttribute(key, value === true ? "" : value)
-  }
-  node.append(...children.filter(child => child !== null && child !== undefined && child !== false))
-  return node
-}
 const icon = (name, cls = "") => make("i", {class: `icon ${cls}`, "aria-hidden": "true"}, name)
 const button = (glyph, label, onclick, props = {}) => make("button", {type: "button", "aria-label": label, title: label, onclick, ...props}, icon(glyph, props.class === "on" ? "full" : ""))
 const quoted = name => /^[A-Za-z0-9_][A-Za-z0-9_./-]*$/.test(name) ? name : `\`${name.replaceAll("`", "``")}\``
@@ -67,7 +56,7 @@ export default function ({data, parentElement, setStateValue, setTriggerValue}) 
   }
   const choice = (each, text) => {
     const box = make("input", {type: "checkbox", checked: at(each) >= 0})
-    box.onchange = () => { const place = at(each); if (place >= 0) state.chosen.splice(place, 1); else state.chosen.push({...each, label: text, aggregate: "last", step: null, left: false}); shown() }
+    box.onchange = () => { const place = at(each); if (place >= 0) state.chosen.splice(place, 1); else state.chosen.push({...each, label: each.kind === "attribute" ? text : each.name, aggregate: "last", step: null, left: false}); shown() }
     return make("label", {class: "line", title: each.name}, box, make("span", {}, text))
   }
   const cutOf = name => name.includes("/") ? name.lastIndexOf("/") : name.lastIndexOf(".")

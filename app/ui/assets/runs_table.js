@@ -1,32 +1,8 @@
 // Runs as a dense table: sorting and pages are addresses; what is changed here is told. Text goes in as text, never as HTML.
 const held = new WeakMap()
-const make = (name, props = {}, ...children) => {
-  const node = document.createElement(name)
-  for (const [key, value] of Object.entries(props)) {
-    if (value === undefined || value === null || value === false) continue
-    if (key === "class") node.className = value
-    else if (key === "href") { if (/^\/(?!\/)/.test(value)) node.setAttribute("href", value) }
-    else if (key.startsWith("on")) node[key] = value
-    else node.setAttribute(key, value === true ? "" : value)
-  }
-  node.append(...children.filter(child => child !== null && child !== undefined && child !== false))
-  return node
-}
 const icon = (name, cls = "") => make("i", {class: `icon ${cls}`, "aria-hidden": "true"}, name)
 const go = href => { history.pushState({}, "", href); window.dispatchEvent(new PopStateEvent("popstate")) }
 const painted = color => /^#[0-9a-f]{6}$/i.test(color ?? "") ? color : "#8c8c97"
-const ago = at => {
-  const passed = Math.max(0, (Date.now() - at) / 1000)
-  for (const [limit, unit, name] of [[60, 1, "s"], [3600, 60, "min"], [86400, 3600, "h"], [2592000, 86400, "d"]])
-    if (passed < limit) return passed < 5 ? "just now" : `${Math.floor(passed / unit)} ${name} ago`
-  return new Date(at).toISOString().slice(0, 10)
-}
-const spoken = seconds => {
-  if (seconds < 10) return `${seconds.toFixed(1)}s`
-  const whole = Math.floor(seconds), h = Math.floor(whole / 3600), m = Math.floor(whole % 3600 / 60), s = whole % 60
-  const two = n => String(n).padStart(2, "0")
-  return h ? `${h}h ${two(m)}m ${two(s)}s` : m ? `${m}m ${two(s)}s` : `${s}s`
-}
 const short = (value, digits) => typeof value === "number" ? String(Number(value.toPrecision(digits))) : String(value)
 const cells = {
   text: value => [value],
