@@ -189,7 +189,9 @@ def test_an_archived_job_is_hidden_until_it_is_restored(terminal: Terminal) -> N
     ended(terminal, "of-yesterday")
     assert terminal.run("job", "archive", "-n", "of-yesterday").code == 0
     assert terminal.ok("job", "list", "--search", "of-yesterday") == []
-    assert [job["archived"] for job in terminal.ok("job", "list", "--search", "of-yesterday", "--include-archived")] == [True]
+    assert [
+        job["archived"] for job in terminal.ok("job", "list", "--search", "of-yesterday", "--include-archived")
+    ] == [True]
     assert terminal.run("job", "restore", "-n", "of-yesterday").code == 0
     assert len(terminal.ok("job", "list", "--search", "of-yesterday")) == 1
 
