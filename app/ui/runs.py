@@ -1,5 +1,6 @@
 """Runs of a workspace or of one experiment: list or dashboard, and all that decides what they show."""
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -223,8 +224,10 @@ def _file(experiments: Sequence[str], shown: Shown, columns: Sequence[str], kind
 
 def cli(experiments: Sequence[str]) -> None:
     """The same list on the command line."""
-    where = f" --experiment {plain(experiments[0], 80)!r}" if experiments else ""
-    parts.cli(
-        f"atelier run list -w {context.workspace_name()}{where}",
-        f"atelier run export -w {context.workspace_name()}{where} --format csv",
-    )
+    shown = runs_state.shown()
+    asked = [("--experiment-name", each) for each in experiments]
+    asked += [("--filter", shown.filter)] if shown.filter else []
+    asked += [("--columns", ",".join(shown.columns))] if shown.columns else []
+    where = " ".join(f"{name} {shlex.quote(plain(value, 400))}" for name, value in asked)
+    place = f"-w {context.workspace_name()} {where}".strip()
+    parts.cli(f"atelier run list {place}", f"atelier run export {place} --file runs.csv")
