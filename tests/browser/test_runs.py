@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -14,14 +15,14 @@ from tests.browser.conftest import ROOT, House, box, settled, title, visit
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 SCRIPT = """
-import math, time
+import math, os, time
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 client, until = MlflowClient(), time.monotonic() + 90
 while True:
     try:
-        experiment = client.create_experiment("outside")
+        experiment = client.create_experiment(os.environ["EXPERIMENT"])
         break
     except MlflowException:  # the studio has just been started
         if time.monotonic() > until:
@@ -49,17 +50,31 @@ def outside(house: House) -> str:
     """An experiment of twelve runs that no job made."""
     told = {"MLFLOW_TRACKING_URI": f"{house.url}/mlflow", "MLFLOW_WORKSPACE": "lab"}
     told |= {"MLFLOW_TRACKING_TOKEN": (house.home / "token").read_text().strip()}
+    scripted({**told, "EXPERIMENT": "outside"}, ROOT)
+    return "outside"
+
+
+@pytest.fixture(scope="module")
+def imported(house: House, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The same from a folder that MLflow kept on somebody's disk."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    told = {"MLFLOW_TRACKING_URI": str(folder / "mlruns"), "MLFLOW_ALLOW_FILE_STORE": "true"}
+    scripted({**told, "EXPERIMENT": "brought"}, folder)
+    house.cli("import", "mlflow", "--from", str(folder / "mlruns"), "--experiment", "brought")
+    return "brought"
+
+
+def scripted(told: dict[str, str], folder: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT],
         env={**os.environ, **told},
-        cwd=ROOT,
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=180,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    return "outside"
 
 
 def table(page: Page) -> Locator:
@@ -159,6 +174,15 @@ def test_the_same_condition_by_rows_and_groups_that_open(page: Page, outside: st
     groups.filter(has_text="cnn").get_by_role("link").click()
     expect(table(page).locator("tbody td .name")).to_have_count(2)
     assert sorted(names(page)) == ["net-00", "net-06"]
+
+
+def test_runs_of_an_imported_folder_are_runs_like_others(page: Page, imported: str) -> None:
+    visit(page, f"/experiment?ws=lab&experiment={imported}")
+    expect(table(page).locator("tbody tr")).to_have_count(12)
+    asked(page, 'metrics.train/loss < 0.1 or params.model = "mlp"')
+    expect(table(page).locator("tbody tr")).to_have_count(6)
+    page.get_by_text("Dashboard", exact=True).click()
+    expect(page.locator(".js-plotly-plot").first.locator(".scatterlayer .trace")).to_have_count(6)
 
 
 def test_ticked_runs_are_compared_and_eyes_decide_what_is_drawn(page: Page, outside: str) -> None:
