@@ -29,6 +29,9 @@ class Settings(BaseSettings):
     home: Path = Path(platformdirs.user_data_dir("atelier"))
     host: str = "127.0.0.1"
     port: int = Field(default=8501, ge=1, le=65_535)
+    gateway_host: str = ""
+    gateway_port: int = Field(default=0, ge=0, le=65_535)
+    gateway_public_url: str = ""
     database_url: str = ""
     engine: Literal["auto", "docker", "process"] = "auto"
     profile: Literal["compat", "standard", "strict"] = "compat"
@@ -43,6 +46,8 @@ class Settings(BaseSettings):
     job_memory: str = ""
     native_metrics: bool = False
     thin_archived_after_days: int = Field(default=0, ge=0)
+    smtp_url: str = ""
+    smtp_from: str = ""
     log_level: str = "INFO"
 
     @classmethod
@@ -99,6 +104,11 @@ class Folders:
         return self.home / "mlflow.db"
 
     @property
+    def requests(self) -> Path:
+        """What the gateway answered: requests, roll-ups, answers that differ."""
+        return self.home / "requests.db"
+
+    @property
     def logs(self) -> Path:
         return self.home / "logs"
 
@@ -122,6 +132,10 @@ class Folders:
 
     def build_log(self, workspace_id: str, build_id: str) -> Path:
         return self.workspace(workspace_id) / "builds" / f"{build_id}.log"
+
+    def replica(self, replica_id: str) -> Path:
+        """A container of a deployment: `user_logs`, `system_logs`, `changes`."""
+        return self.home / "runs" / f"replica-{replica_id}"
 
     def run(self, job_id: str) -> Path:
         """A running attempt: `user_logs`, `system_logs`, `outputs`, `logs`, `changes`, `named/<output>`."""

@@ -61,3 +61,22 @@ class ProvisioningState(StrEnum):
     Failed = "Failed"
     Deleting = "Deleting"
     Canceled = "Canceled"
+
+
+class ReplicaState(StrEnum):
+    """Of one container of a deployment."""
+
+    Creating = "Creating"
+    Starting = "Starting"
+    Ready = "Ready"
+    Unhealthy = "Unhealthy"
+    Draining = "Draining"
+    Failed = "Failed"
+    Gone = "Gone"
+
+
+class RolloutState(StrEnum):
+    Running = "Running"
+    Succeeded = "Succeeded"
+    RolledBack = "RolledBack"
+    Canceled = "Canceled"

@@ -52,8 +52,6 @@ class OnlineEndpoint(Spec):
         total = sum(self.traffic.values())
         if total not in {0, 100}:
             raise ValueError(f"traffic: the percentages sum to 0 or 100, not to {total}")
-        if sum(self.mirror_traffic.values()) > 50:
-            raise ValueError("mirror_traffic: at most 50 percent can be mirrored")
         return self
 
 

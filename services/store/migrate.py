@@ -17,11 +17,11 @@ from sqlalchemy import Connection, exc
 from sqlmodel import SQLModel
 
 from services.core.errors import Conflict, EngineError, Invalid
-from services.store import metrics, rows
+from services.store import metrics, rows, serving
 from services.store.database import Database
 
 VERSION_TABLE = "atelier_alembic_version"
-TABLES = (rows, metrics)  # importing them fills SQLModel.metadata
+TABLES = (rows, metrics, serving)  # importing them fills SQLModel.metadata
 
 
 def upgrade(database: Database) -> str:

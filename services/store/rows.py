@@ -72,7 +72,10 @@ class Session(SQLModel, table=True):
 
 
 class Token(SQLModel, table=True):
-    """`kind` is api, job (bound to one run) or sign-in (one use); only the secret's SHA-256 is kept."""
+    """`kind` is api, job (bound to one run), endpoint (opens one) or sign-in (one use).
+
+    Only the secret's SHA-256 is kept.
+    """
 
     id: str = Field(default_factory=new_id, primary_key=True)
     kind: str
@@ -80,6 +83,7 @@ class Token(SQLModel, table=True):
     principal_id: str = Field(index=True)
     workspace_id: str | None = None
     job_id: str | None = Field(default=None, index=True)
+    endpoint_id: str | None = Field(default=None, index=True)
     description: str = ""
     created_at: datetime = _created()
     expires_at: datetime | None = _at()
@@ -329,6 +333,7 @@ class Job(SQLModel, table=True):
     snapshot_id: str | None = None
     environment_id: str | None = Field(default=None, index=True)
     build_id: str | None = Field(default=None, index=True)
+    deployment_id: str | None = Field(default=None, index=True)
     resolved: dict[str, Any] = _json()
     git: dict[str, Any] = _json()
 

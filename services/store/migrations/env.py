@@ -6,10 +6,10 @@ from alembic import context
 from sqlmodel import SQLModel
 from sqlmodel.sql.sqltypes import AutoString
 
-from services.store import metrics, rows
+from services.store import metrics, rows, serving
 from services.store.migrate import VERSION_TABLE
 
-TABLES = (rows, metrics)
+TABLES = (rows, metrics, serving)
 
 
 def rendered(kind: str, value: object, _context: object) -> str | Literal[False]:
