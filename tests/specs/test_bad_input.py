@@ -105,7 +105,7 @@ def test_a_variable_that_means_something_is_told(variable: str, said: str) -> No
         ("name: abc\nauth_mode: none\n", "auth_mode must be one of 'key', 'aml_token', 'aad_token'"),
         ("name: abc\nauth_mode: key\ntraffic: {a: 60, b: 50}\n", "sum to 0 or 100, not to 110"),
         ("name: abc\nauth_mode: key\ntraffic: {a: -1}\n", "must be at least 0"),
-        ("name: abc\nauth_mode: key\nmirror_traffic: {a: 101}\n", "less than or equal to 100"),
+        ("name: abc\nauth_mode: key\nmirror_traffic: {a: 101}\n", "must be at most 100"),
         ("name: abc\nauth_mode: key\ntrafic: {a: 100}\n", "Did you mean 'traffic'?"),
         (DEPLOYMENT + "instance_count: 0\n", "must be at least 1"),
         (DEPLOYMENT + "code_configuration: {code: src}\n", "'code_configuration.scoring_script' is required"),
