@@ -17,7 +17,7 @@ class Endpoint(SQLModel, table=True):
     `desired` is run, stop or delete. `traffic` and `mirror_traffic` are percent by deployment name; `sticky` names
     the request header whose value keeps a caller on one deployment, empty: none. `key_hashes` are the SHA-256 of
     `primary` and `secondary`; the keys themselves are in the vault as `endpoint/<id>/primary`. `alerts` are
-    specs.rollouts.Alert.
+    specs.rollouts.Alert. `samples` are request bodies that people keep to try it with, by name.
     """
 
     __table_args__ = (UniqueConstraint("workspace_id", "kind", "folded"),)
@@ -37,6 +37,7 @@ class Endpoint(SQLModel, table=True):
     default_deployment: str = ""
     key_hashes: dict[str, str] = _json()
     alerts: list[dict[str, Any]] = _json(list)
+    samples: dict[str, str] = _json()
     desired: str = "run"
     provisioning_state: ProvisioningState = Field(default=ProvisioningState.Succeeded, sa_type=String)
     message: str = ""

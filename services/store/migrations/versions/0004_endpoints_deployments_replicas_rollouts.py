@@ -83,6 +83,7 @@ def upgrade() -> None:
         sa.Column("default_deployment", AutoString(), nullable=False),
         sa.Column("key_hashes", Json(), nullable=False),
         sa.Column("alerts", Json(), nullable=False),
+        sa.Column("samples", Json(), nullable=False),
         sa.Column("desired", AutoString(), nullable=False),
         sa.Column("provisioning_state", sa.String(), nullable=False),
         sa.Column("message", AutoString(), nullable=False),
