@@ -99,7 +99,15 @@ async def _opened(app: App, address: str | None, web_url: str, port: int) -> Ope
     if not address:
         return None, None, web_url
     settings = uvicorn.Config(
-        app, host=address, port=port, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=2
+        app,
+        host=address,
+        port=port,
+        http="h11",
+        loop="asyncio",
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=2,
     )
     server = uvicorn.Server(settings)
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]

@@ -106,6 +106,8 @@ def main() -> None:
         app,
         host=settings.host,
         port=settings.port,
+        http="h11",
+        loop="asyncio",
         ws="websockets-sansio",
         log_config=None,
         access_log=False,

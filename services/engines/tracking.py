@@ -401,6 +401,8 @@ def command(home: Path, port: int) -> tuple[list[str], dict[str, str]]:
         "MLFLOW_TRUNCATE_LONG_VALUES": "false",  # what is too long is refused, never cut in silence
         "MLFLOW_SERVER_ALLOWED_HOSTS": "127.0.0.1:*,localhost:*",
         "DO_NOT_TRACK": "true",
+        "UVICORN_HTTP": "h11",
+        "UVICORN_LOOP": "asyncio",
         # Read when its modules are imported: the process that prepares is the one that serves.
         "_MLFLOW_STATIC_PREFIX": PREFIX,
         "PATH": os.environ.get("PATH", os.defpath),

@@ -184,7 +184,14 @@ def is_kept_out(answer: httpx.Response) -> bool:
 def listening(app: Any, port: int) -> Iterator[None]:
     """The application on a real port, in a thread."""
     settings = uvicorn.Config(
-        app, port=port, ws="websockets-sansio", log_config=None, access_log=False, timeout_graceful_shutdown=2
+        app,
+        port=port,
+        http="h11",
+        loop="asyncio",
+        ws="websockets-sansio",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=2,
     )
     server = uvicorn.Server(settings)
     thread = threading.Thread(target=server.run, daemon=True)

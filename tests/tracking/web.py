@@ -10,4 +10,6 @@ from services.studio import Settings, Studio
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING)
     settings = Settings()
-    uvicorn.run(application(Studio(settings)), port=settings.port, log_config=None, access_log=False)  # type: ignore[arg-type]
+    uvicorn.run(
+        application(Studio(settings)), port=settings.port, http="h11", loop="asyncio", log_config=None, access_log=False
+    )
