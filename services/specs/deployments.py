@@ -58,16 +58,23 @@ class Probe(Spec):
 
 
 class ScaleSettings(Spec):
-    """How many instances there are: as many as the deployment says, or by how busy they are."""
+    """How many instances there are: as many as the deployment says, or by how busy they are.
+
+    With `min_instances` 0 the last one goes after `scale_to_zero_after` seconds without a request (300 when left
+    out), and the next request wakes it; the cloud has no such field.
+    """
 
     type: Literal["default", "target_utilization"] = "default"
     min_instances: Whole | None = Field(default=None, ge=0, le=1000)
     max_instances: Whole | None = Field(default=None, ge=1, le=1000)
     polling_interval: Whole | None = Field(default=None, ge=1, le=86_400)
     target_utilization_percentage: Whole | None = Field(default=None, ge=1, le=100)
+    scale_to_zero_after: Whole | None = Field(default=None, ge=1, le=7 * 86_400)
 
     @model_validator(mode="after")
     def sound(self) -> "ScaleSettings":
+        if self.scale_to_zero_after is not None and self.min_instances != 0:
+            raise ValueError("scale_to_zero_after: only with min_instances 0")
         low, high = self.min_instances, self.max_instances
         if low is not None and high is not None and low > high:
             raise ValueError(f"min_instances {low} is more than max_instances {high}")

@@ -221,6 +221,7 @@ FIELDS: dict[str, str] = {
     "ScaleSettings.type": "default keeps instance_count; target_utilization follows the load.",
     "polling_interval": "Seconds between two looks at the load.",
     "target_utilization_percentage": "How busy instances should be.",
+    "scale_to_zero_after": "With min_instances 0: seconds without a request until no instance is left; 300 by itself.",
     "request_settings": "How long requests may take and wait.",
     "request_timeout_ms": "Milliseconds until a request is given up.",
     "max_concurrent_requests_per_instance": "Requests that an instance takes at once.",
