@@ -18,6 +18,7 @@ from services.core.errors import NotFound
 from services.core.times import now
 from services.store.database import Database
 from services.store.history import History
+from services.store.requests import Requests
 from services.store.rows import Fact, Principal, RoleAssignment, Workspace
 
 
@@ -172,6 +173,7 @@ class Studio:
         self.folders = Folders(settings.home)
         self.database = Database(settings.url)
         self.history = History(self.folders.history)
+        self.requests = Requests(self.folders.requests)
 
     @cached_property
     def install(self) -> str:
@@ -221,6 +223,7 @@ class Studio:
 
     def close(self) -> None:
         self.history.close()
+        self.requests.close()
         self.database.close()
 
 
