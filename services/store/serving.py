@@ -14,10 +14,11 @@ from services.store.rows import _at, _created, _json, _stamped
 class Endpoint(SQLModel, table=True):
     """An address: of `kind` online it answers at once, of kind batch it takes files and answers with a job.
 
-    `desired` is run, stop or delete. `traffic` and `mirror_traffic` are percent by deployment name; `sticky` names
-    the request header whose value keeps a caller on one deployment, empty: none. `key_hashes` are the SHA-256 of
-    `primary` and `secondary`; the keys themselves are in the vault as `endpoint/<id>/primary`. `alerts` are
-    specs.rollouts.Alert. `samples` are request bodies that people keep to try it with, by name.
+    `desired` is run, stop or delete. `traffic` and `mirror_traffic` are percent by deployment name, and
+    `previous_traffic` is what stood before its last change. `sticky` names the request header whose value keeps a
+    caller on one deployment, empty: none. `key_hashes` are the SHA-256 of `primary` and `secondary`; the keys
+    themselves are in the vault as `endpoint/<id>/primary`. `alerts` are specs.rollouts.Alert. `samples` are request
+    bodies that people keep to try it with, by name.
     """
 
     __table_args__ = (UniqueConstraint("workspace_id", "kind", "folded"),)
@@ -32,6 +33,7 @@ class Endpoint(SQLModel, table=True):
     properties: dict[str, str] = _json()
     compute: str = ""
     traffic: dict[str, int] = _json()
+    previous_traffic: dict[str, int] = _json()
     mirror_traffic: dict[str, int] = _json()
     sticky: str = ""
     default_deployment: str = ""

@@ -78,6 +78,7 @@ def upgrade() -> None:
         sa.Column("properties", Json(), nullable=False),
         sa.Column("compute", AutoString(), nullable=False),
         sa.Column("traffic", Json(), nullable=False),
+        sa.Column("previous_traffic", Json(), nullable=False),
         sa.Column("mirror_traffic", Json(), nullable=False),
         sa.Column("sticky", AutoString(), nullable=False),
         sa.Column("default_deployment", AutoString(), nullable=False),
