@@ -1,4 +1,4 @@
-"""What may be asked of whatever runs jobs: the protocol that docker, processes and the fake all keep.
+"""What may be asked of whatever runs jobs and servers: the protocol that docker, processes and the fake all keep.
 
 `tests/engines/suite.py` holds every implementation to these promises.
 """
@@ -21,6 +21,8 @@ INSTALL, WORKSPACE, KIND, NAME, ATTEMPT, SPEC = (
     "atelier.attempt",
     "atelier.spec",
 )
+PORT = "ATELIER_PORT"
+"""The variable in which a server finds the port that it is to listen on."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,9 @@ class Container:
 
     Memory and shared memory in bytes, cpus in cores; None leaves the engine's default.
     `holder` names the group (workspace and person) whose network namespace may be shared; None asks for
-    a network of its own. `user` is `uid:gid`.
+    a network of its own. `user` is `uid:gid`. An empty `command` leaves the image's own. `port` is one on which a
+    server listens and which this host must reach; where nothing is isolated another takes its place, so programs
+    ask PORT in their environment.
     """
 
     name: str
@@ -71,6 +75,7 @@ class Container:
     pids: int = 512
     profile: Profile = "compat"
     holder: str | None = None
+    port: int | None = None
 
 
 @dataclass(frozen=True)
@@ -236,6 +241,14 @@ class Engine(Protocol):
         ...
 
     def sample(self, id: str) -> Sample: ...
+
+    def address(self, id: str) -> tuple[str, int]:
+        """Host and port at which this host reaches the `port` of a running one. Raises NotFound when it has none."""
+        ...
+
+    def output(self, id: str, tail: int) -> str:
+        """The last lines of what its first process wrote itself, where the engine keeps that; else empty."""
+        ...
 
     def image(self, wish: BuildWish) -> Image | None:
         """The image if it is ready to run."""

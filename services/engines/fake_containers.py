@@ -51,6 +51,8 @@ class FakeEngine:
         self._lock = threading.RLock()
         self._there: dict[str, Found] = {}
         self._wishes: dict[str, Container] = {}
+        self.unreachable: set[str] = set()
+        self.said: dict[str, str] = {}
         self._ends: dict[str, tuple[datetime, int]] = {}
         self._events: queue.Queue[Ended] = queue.Queue()
 
@@ -128,6 +130,16 @@ class FakeEngine:
             raise NotFound("It does not run.")
         return Sample(now(), 1.0, 1 << 20, None, 0, 0, 0, 0)
 
+    def address(self, id: str) -> tuple[str, int]:
+        port = self._wishes[id].port if self.inspect(id).status == "running" else None
+        if port is None:
+            raise NotFound("It has no address.")
+        return "127.0.0.1", port
+
+    def output(self, id: str, tail: int) -> str:
+        self.inspect(id)
+        return "".join(self.said.get(id, "").splitlines(keepends=True)[-tail:])
+
     def image(self, wish: BuildWish) -> Image | None:
         self._answering()
         return self.built.get(wish.hash)
@@ -194,6 +206,8 @@ class FakeEngine:
 def _read(command: Sequence[str]) -> tuple[float | None, int]:
     """How long it runs (None: until it is told) and how it ends."""
     seconds, code = 0.0, 0
+    if not command:  # an image's own serves until it is told
+        return None, 0
     for part in command[-1].split(";"):
         word, _, value = part.strip().partition(" ")
         if word == "wait":

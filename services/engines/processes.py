@@ -9,6 +9,7 @@ import os
 import platform
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +26,8 @@ from services.core.times import iso, now
 from services.engines import listings, pip_settings
 from services.engines.containers import (
     INSTALL,
+    KIND,
+    PORT,
     BuildFailed,
     BuildWish,
     Container,
@@ -92,11 +95,18 @@ class ProcessEngine:
         if wish.code is not None:
             _copied(wish.code)
         targets = {mount.target: self.seen(mount) for mount in wish.mounts}
+        port = _free_port() if wish.port is not None else None
         state = {
             "labels": {INSTALL: self.install, **wish.labels},
             "command": [_replaced(word, targets) for word in wish.command],
             "working_dir": wish.working_dir or (self.seen_code(wish.code) if wish.code else str(folder)),
-            "environment": {**self._surroundings(wish), **wish.environment, MARK: self._mark(wish.name)},
+            "environment": {
+                **self._surroundings(wish),
+                **wish.environment,
+                **({PORT: str(port)} if port else {}),
+                MARK: self._mark(wish.name),
+            },
+            "port": port,
             "farms": [str(self._farm(mount)) for mount in farms],
             "created_at": iso(now()),
         }
@@ -166,8 +176,9 @@ class ProcessEngine:
     def ended(self) -> Iterator[Ended]:
         told = {row.name for row in self.found({}) if row.status in {"exited", "dead"}}
         while True:
-            for row in self.found({"atelier.kind": "job"}):
-                if row.status in {"exited", "dead"} and row.name not in told:
+            for row in self.found({}):
+                is_told = row.labels.get(KIND) in {"job", "replica"} and row.name not in told
+                if is_told and row.status in {"exited", "dead"}:
                     told.add(row.name)
                     yield Ended(row.id, row.name, row.labels)
             time.sleep(POLL_SECONDS)
@@ -184,6 +195,16 @@ class ProcessEngine:
                 io = process.io_counters()
                 read, written = read + io.read_bytes, written + io.write_bytes
         return Sample(now(), cpu, memory, None, 0, 0, read, written, len(processes))
+
+    def address(self, id: str) -> tuple[str, int]:
+        port = self._state(id)[1].get("port") if self.inspect(id).status == "running" else None
+        if port is None:
+            raise NotFound(f"Process '{id}' has no address.")
+        return "127.0.0.1", int(port)
+
+    def output(self, id: str, tail: int) -> str:
+        self._state(id)
+        return ""
 
     def image(self, wish: BuildWish) -> Image | None:
         return self._environments.image(wish)
@@ -282,6 +303,12 @@ class _Known:
 
     def found(self, status: Literal["created", "running", "exited", "dead"], **facts: Any) -> Found:
         return Found(self.id, self.name, self.labels, status, **facts)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _copied(code: WorkingCopy) -> None:

@@ -11,8 +11,10 @@ from sqlmodel import Session, col, or_, update
 
 from services.core.times import now
 from services.store.rows import Build, Job
+from services.store.serving import Deployment
 
 LEASE = timedelta(seconds=30)
+_LEASED = (Job, Build, Deployment)
 
 
 def new_token() -> str:
@@ -20,7 +22,7 @@ def new_token() -> str:
     return f"{socket.gethostname()}|{os.getpid()}|{_born(os.getpid())}|{secrets.token_hex(4)}"
 
 
-def claim(session: Session, row: Job | Build, token: str) -> bool:
+def claim(session: Session, row: Job | Build | Deployment, token: str) -> bool:
     """Takes or renews the lease on a row. False means that another live worker has it."""
     table, at = type(row), now()
     free = [col(table.lock_token).in_(["", token]), col(table.lock_expires_at) < at]
@@ -36,7 +38,7 @@ def claim(session: Session, row: Job | Build, token: str) -> bool:
 
 def renew(session: Session, token: str) -> None:
     """Holds on to all that this worker has."""
-    for table in (Job, Build):
+    for table in _LEASED:
         session.connection().execute(
             update(table).where(col(table.lock_token) == token).values(lock_expires_at=now() + LEASE)
         )
@@ -44,7 +46,7 @@ def renew(session: Session, token: str) -> None:
 
 def release(session: Session, token: str) -> None:
     """Gives everything back, so that the next worker need not wait."""
-    for table in (Job, Build):
+    for table in _LEASED:
         session.connection().execute(
             update(table).where(col(table.lock_token) == token).values(lock_token="", lock_expires_at=None)
         )

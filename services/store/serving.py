@@ -54,8 +54,9 @@ class Deployment(SQLModel, table=True):
 
     `spec` is what the person wrote; `resolved` what it came to (model, code, server). `generation` counts the
     changes that need new replicas, `serving_generation` is of those that answer: they differ while an update is
-    under way, and after one that failed. `instance_count` is how many are wanted now. `is_asleep`: scaled to zero,
-    `woken_at` is when a request last asked for it. `reason` is a word for programs, `message` for people.
+    under way, and after one that failed. `launches` is what replicas are started from, by generation: of the one
+    that serves, and of the one that is made ready. `instance_count` is how many are wanted now. `is_asleep`: scaled
+    to zero, `woken_at` is when a request last asked for it. `reason` is a word for programs, `message` for people.
     """
 
     __table_args__ = (UniqueConstraint("endpoint_id", "folded"),)
@@ -71,6 +72,7 @@ class Deployment(SQLModel, table=True):
     properties: dict[str, str] = _json()
     spec: dict[str, Any] = _json()
     resolved: dict[str, Any] = _json()
+    launches: dict[str, Any] = _json()
     model_id: str | None = Field(default=None, index=True)
     environment_id: str | None = Field(default=None, index=True)
     snapshot_id: str | None = None

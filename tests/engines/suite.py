@@ -7,6 +7,7 @@ import queue
 import shlex
 import threading
 import time
+import urllib.request
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -179,6 +180,29 @@ class Promises:
         assert sample.cpu_seconds >= 0
         assert min(sample.network_in, sample.network_out, sample.disk_read, sample.disk_write) >= 0
 
+    def test_the_end_of_a_replica_is_told_as_that_of_a_job_is(self, bench: Bench) -> None:
+        heard: queue.Queue[Ended] = queue.Queue()
+        threading.Thread(target=self._listen, args=(bench.engine, heard), daemon=True).start()
+        for number in range(SECONDS * 10):
+            bench.ran("exit 0", name=f"rep-{number}", labels={"atelier.kind": "replica"})
+            try:
+                told = heard.get(timeout=0.1)
+                break
+            except queue.Empty:
+                continue
+        assert told.name.startswith("rep-")
+        assert told.labels["atelier.kind"] == "replica"
+
+    def test_only_what_runs_and_listens_has_an_address(self, bench: Bench) -> None:
+        silent = bench.started("sleep 600")
+        with pytest.raises(NotFound):
+            bench.engine.address(silent)
+        ended = bench.ran("exit 0", name="rep-1", port=5001)
+        with pytest.raises(NotFound):
+            bench.engine.address(ended.id)
+        with pytest.raises(NotFound):
+            bench.engine.address("nobody")
+
     def test_an_image_is_built_once(self, bench: Bench, buildable: BuildWish, tmp_path: Path) -> None:
         log = tmp_path / "builds" / "one.log"
         assert bench.engine.image(buildable) is None
@@ -278,6 +302,23 @@ class Promises:
 
 class RealPromises(Promises):
     """What only real programs can show."""
+
+    @pytest.mark.parametrize("profile", ["compat", "strict"])
+    def test_a_server_is_reached_at_its_address(self, bench: Bench, profile: str) -> None:
+        serve = 'exec python3 -m http.server "$ATELIER_PORT"'
+        ids = [bench.started(serve, name=f"rep-{number}", port=5001, profile=profile) for number in (1, 2)]
+        addresses = [bench.engine.address(id_) for id_ in ids]
+        assert len(set(addresses)) == 2
+        for host, port in addresses:
+            bench.until(lambda host=host, port=port: self.answers(host, port), "it listens")  # type: ignore[misc]
+
+    @staticmethod
+    def answers(host: str, port: int) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://{host}:{port}/", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
 
     def test_a_command_that_is_not_there_says_so(self, bench: Bench) -> None:
         assert bench.ran("no-such-program").exit_code == 127

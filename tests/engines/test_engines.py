@@ -119,3 +119,19 @@ class TestDocker(Asked, RealPromises):
 
     def stranger(self, bench: Bench) -> Engine:
         return DockerEngine(install="elsewhere", home=bench.home)
+
+    def test_an_image_runs_its_own_command_and_its_output_is_kept(
+        self, bench: Bench, docker_engine: DockerEngine
+    ) -> None:
+        context = bench.folder("context")
+        (context / "Dockerfile").write_text(f'FROM {bench.image}\nENTRYPOINT ["python3", "-c"]\nCMD ["print(6 * 7)"]\n')
+        wish = BuildWish(hash="3" * 64, base="", context=context, froms={bench.image: bench.image})
+        made = docker_engine.build(wish, bench.home / "log")
+        found = bench.end_of(self.run_own(bench, made.reference))
+        assert bench.engine.output(found.id, 10) == "42\n"
+
+    @staticmethod
+    def run_own(bench: Bench, image: str) -> str:
+        id_ = bench.engine.create(bench.wish(name="rep-9", image=image, command=(), port=5001))
+        bench.engine.start(id_)
+        return id_

@@ -11,11 +11,13 @@ from typing import Any, Literal
 
 from docker import errors, types
 
-from services.core.errors import AtelierError, EngineError, Unavailable
+from services.core.errors import AtelierError, EngineError, NotFound, Unavailable
 from services.core.times import now, parse
 from services.engines import listings
 from services.engines.containers import (
     INSTALL,
+    KIND,
+    PORT,
     BuildCanceled,
     BuildWish,
     Container,
@@ -46,6 +48,7 @@ PROBE_SECONDS = 5
 BUILD_SECONDS = 1800  # taking a large image over is one silent answer
 QUIET_SECONDS = 60
 # What of the home containers may see; never its keys, its databases or itself.
+EXPOSED = "atelier.port"
 SHOWN = ("runs", "workspaces", "artifacts/workspaces", "runtime", "ca.crt")
 
 
@@ -73,6 +76,7 @@ class DockerEngine:
         self._lock = threading.Lock()
         self._client: Any = None
         self._networks: Networks | None = None
+        self._publishes: bool | None = None
         self._fresh: set[str] = set()  # made here and not started yet
         self._building: dict[str, list[Interruptible]] = {}
 
@@ -90,6 +94,16 @@ class DockerEngine:
             if self._networks is None:
                 self._networks = Networks(client, self.install, self.home)
             return self._networks
+
+    @property
+    def publishes(self) -> bool:
+        """Whether a container's own address is not to be reached from here: its engine runs in a machine of its own."""
+        if self._publishes is None:
+            facts = self.client.info()
+            is_rootless = any("rootless" in each for each in facts.get("SecurityOptions") or ())
+            is_desktop = facts.get("OperatingSystem") == "Docker Desktop"
+            self._publishes = is_rootless or is_desktop or os.uname().sysname != "Linux"
+        return self._publishes
 
     @property
     def images(self) -> Images:
@@ -195,18 +209,36 @@ class DockerEngine:
             raise Unavailable("Docker's event stream ended.")
 
     def _events(self, since: int | None) -> Iterator[dict[str, Any]]:
-        """Of our jobs' ends; a connection that nothing came through for a while is given up."""
+        """Of the ends of jobs and replicas; a connection that nothing came through for a while is given up."""
         filters = {
             "type": "container",
             "event": ["die", "oom", "destroy"],
-            "label": [f"{INSTALL}={self.install}", "atelier.kind=job"],
+            "label": f"{INSTALL}={self.install}",
         }
         with closing(listening(self._host, seconds=QUIET_SECONDS)) as client:
-            yield from client.events(decode=True, filters=filters, since=since)
+            for event in client.events(decode=True, filters=filters, since=since):
+                if event["Actor"]["Attributes"].get(KIND) in {"job", "replica"}:
+                    yield event
 
     @translated
     def sample(self, id: str) -> Sample:
         return sample_of(self.client.stats(id, stream=False, one_shot=True), now())
+
+    @translated
+    def address(self, id: str) -> tuple[str, int]:
+        facts = self.client.inspect_container(id)
+        port = (facts["Config"]["Labels"] or {}).get(EXPOSED, "")
+        for published in (facts["NetworkSettings"]["Ports"] or {}).get(f"{port}/tcp") or ():
+            return "127.0.0.1", int(published["HostPort"])
+        for network in facts["NetworkSettings"]["Networks"].values():
+            if port and network["IPAddress"]:
+                return str(network["IPAddress"]), int(port)
+        raise NotFound("This container has no address.")
+
+    @translated
+    def output(self, id: str, tail: int) -> str:
+        said: bytes = self.client.logs(id, tail=tail)
+        return said.decode("utf-8", "replace")
 
     def image(self, wish: BuildWish) -> Image | None:
         with translating():
@@ -266,14 +298,16 @@ class DockerEngine:
         return facts
 
     def _network(self, wish: Container, *, shares: bool) -> str:
-        if wish.profile == "strict":
+        if wish.profile == "strict" and wish.port is None:
             return "none"
+        if wish.profile == "strict":  # reached from here, and reaches nobody
+            return self.networks.network(f"{wish.labels.get('atelier.workspace', 'jobs')}/closed", closed=True)
         if shares and wish.holder:
             return f"container:{self.networks.holder(wish.holder, wish.image)}"
         return self.networks.network(wish.holder or wish.labels.get("atelier.workspace", "jobs"))
 
     def _created(self, wish: Container, network: str, *, shares: bool) -> str:
-        labels = {INSTALL: self.install, **wish.labels}
+        labels = {INSTALL: self.install, **wish.labels, **({EXPOSED: str(wish.port)} if wish.port else {})}
         roots = self._allowed()
         mounts = [entry for mount in wish.mounts for entry in self._mounts(wish, mount, roots)]
         owner = ownership.heir(hardening.user(wish))
@@ -288,14 +322,21 @@ class DockerEngine:
                 for link, path in wish.code.links.items()
             ]
         config = hardening.host_config(wish, mounts, network=network, shares_network=shares)
+        if wish.port and self.publishes:
+            config["port_bindings"] = {wish.port: ("127.0.0.1",)}
         made = self.client.create_container(
             wish.image,
-            entrypoint=[*wish.command[:1]],
-            command=[*wish.command[1:]],
+            entrypoint=[*wish.command[:1]] or None,
+            command=[*wish.command[1:]] or None,
+            ports=[wish.port] if wish.port else None,
             name=wish.name,
             user=hardening.user(wish),
             labels=labels,
-            environment={"TINI_KILL_PROCESS_GROUP": "1", **wish.environment},
+            environment={
+                "TINI_KILL_PROCESS_GROUP": "1",
+                **({PORT: str(wish.port)} if wish.port else {}),
+                **wish.environment,
+            },
             working_dir=wish.working_dir or (wish.code.target if wish.code else None),
             host_config=self.client.create_host_config(**config),
         )

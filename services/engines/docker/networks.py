@@ -44,10 +44,10 @@ class Networks:
         with self._lock:
             self._known.pop(group, None)
 
-    def network(self, group: str) -> str:
-        """The bridge of a group, made when it is not there."""
+    def network(self, group: str, *, closed: bool = False) -> str:
+        """The bridge of a group, made when it is not there; from a `closed` one nothing leads out."""
         with self._lock, self._alone():
-            return self._bridge(group)
+            return self._bridge(group, closed=closed)
 
     def gateway(self) -> str | None:
         """The address at which containers reach this host: the default bridge's, which `host-gateway` means.
@@ -123,14 +123,14 @@ class Networks:
         self.client.start(made["Id"])
         return str(made["Id"])
 
-    def _bridge(self, group: str) -> str:
+    def _bridge(self, group: str, *, closed: bool = False) -> str:
         name = f"atelier-{self.install}-{_short(group)}"
         mine = {"label": f"atelier.install={self.install}"}
         found = [row for row in self.client.networks(names=[name], filters=mine) if row["Name"] == name]
         if not found:
             labels = self._labels("network", group)
             self.client.create_network(
-                name, driver="bridge", options=BRIDGE_OPTIONS, check_duplicate=True, labels=labels
+                name, driver="bridge", options=BRIDGE_OPTIONS, check_duplicate=True, labels=labels, internal=closed
             )
         for spare in sorted(found, key=lambda row: str(row["Created"]))[1:]:
             with suppress(errors.APIError):  # a job is in it

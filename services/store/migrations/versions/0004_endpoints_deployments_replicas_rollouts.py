@@ -29,6 +29,7 @@ def upgrade() -> None:
         sa.Column("properties", Json(), nullable=False),
         sa.Column("spec", Json(), nullable=False),
         sa.Column("resolved", Json(), nullable=False),
+        sa.Column("launches", Json(), nullable=False),
         sa.Column("model_id", AutoString(), nullable=True),
         sa.Column("environment_id", AutoString(), nullable=True),
         sa.Column("snapshot_id", AutoString(), nullable=True),
