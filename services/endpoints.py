@@ -14,14 +14,13 @@ from services import access, secrets
 from services.core import names
 from services.core.errors import Conflict, Invalid, NotFound
 from services.core.paging import Page, cut
-from services.core.states import ProvisioningState
+from services.core.states import ProvisioningState, RolloutState
 from services.core.times import iso, now
 from services.events import emit
 from services.specs.endpoints import OnlineEndpoint
 from services.specs.problems import nearest
-from services.specs.rollouts import Alert
 from services.store.rows import Event, Fact, Token
-from services.store.serving import Deployment, Endpoint
+from services.store.serving import Deployment, Endpoint, Rollout
 from services.studio import Scope, Studio
 
 ONLINE = "online"
@@ -143,12 +142,14 @@ def update(
     traffic: Mapping[str, int] | None = None,
     mirror_traffic: Mapping[str, int] | None = None,
     sticky: str | None = None,
-    alerts: Sequence[Alert] | None = None,
     samples: Mapping[str, str] | None = None,
 ) -> Endpoint:
-    """Changes what was given. Raises Invalid for traffic that cannot be, Conflict while it is being deleted."""
+    """Changes what was given. Raises Invalid for traffic that cannot be, Conflict while a rollout moves the traffic,
+    and while it is being deleted."""
     access.require(scope, "onlineEndpoints/write")
     row = _changing(scope, name)
+    if traffic is not None:
+        _require_no_rollout(scope, row)
     if mirror_traffic is not None:
         _mirror(scope, row, mirror_traffic, row.traffic if traffic is None else traffic)
     if traffic is not None:
@@ -158,7 +159,6 @@ def update(
         "tags": dict(tags) if tags is not None else None,
         "properties": dict(properties) if properties is not None else None,
         "sticky": _header(sticky) if sticky is not None else None,
-        "alerts": [alert.model_dump(mode="json") for alert in alerts] if alerts is not None else None,
         "samples": _samples(samples) if samples is not None else None,
     }
     changed = {key: value for key, value in changes.items() if value is not None and value != getattr(row, key)}
@@ -212,6 +212,8 @@ def delete(scope: Scope, name: str) -> Endpoint:
     row.desired, row.provisioning_state = "delete", ProvisioningState.Deleting
     for which in row.key_hashes:
         secrets.purge(scope, _place(row, which))
+    for alert in row.alerts:
+        secrets.purge(scope, webhook_place(row, str(alert["name"])))
     row.key_hashes = {}
     scope.session.connection().execute(delete_rows(Token).where(col(Token.endpoint_id) == row.id))
     for deployment in _deployments(scope, row):
@@ -287,6 +289,11 @@ def events_of(scope: Scope, row: Endpoint) -> list[Event]:
             .order_by(col(Event.id))
         )
     )
+
+
+def webhook_place(row: Endpoint, alert: str) -> str:
+    """Where the webhook of one of its alerts is in the vault."""
+    return f"endpoint/{row.id}/alert/{names.folded(alert)}"
 
 
 def scoring_uri(studio: Studio, workspace: str, endpoint: str) -> str:
@@ -452,6 +459,17 @@ def _mirror(scope: Scope, row: Endpoint, wanted: Mapping[str, int], live: Mappin
     before, row.mirror_traffic = row.mirror_traffic, mirror
     _touched(scope, row)
     _tell(scope, row, f"Mirrored traffic of '{row.name}' went from {spoken(before)} to {spoken(mirror)}")
+
+
+def _require_no_rollout(scope: Scope, row: Endpoint) -> None:
+    wanted = Rollout.endpoint_id == row.id, Rollout.state == RolloutState.Running
+    target = scope.session.exec(select(Rollout.target).where(*wanted)).first()
+    if target is not None:
+        raise Conflict(
+            f"A rollout to '{target}' is under way and moves the traffic.",
+            where="traffic",
+            hint="Promote it, roll it back or cancel it first.",
+        )
 
 
 def _header(name: str) -> str:

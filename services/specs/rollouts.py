@@ -12,7 +12,7 @@ Percent = Annotated[Whole, Field(ge=1, le=100)]
 class Alarms(Spec):
     """What turns a rollout back: of the last `window` seconds of a step, once `min_requests` were answered.
 
-    `error_rate_percent` counts answers of 5xx and 424; `p95_ms` is the latency. None: not watched.
+    `error_rate_percent` counts answers of 5xx, 408, 424 and 429; `p95_ms` is the latency. None: not watched.
     """
 
     error_rate_percent: float | None = Field(default=5.0, ge=0, le=100)
