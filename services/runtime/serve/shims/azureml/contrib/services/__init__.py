@@ -1,0 +1,1 @@
+"""Stands in for azureml-contrib-services where it is not installed."""

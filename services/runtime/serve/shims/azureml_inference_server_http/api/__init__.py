@@ -1,0 +1,1 @@
+"""What scripts import: `rawhttp`, `AMLRequest` and `AMLResponse`."""
