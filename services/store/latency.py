@@ -22,7 +22,7 @@ def bucket(ms: float) -> int:
     """The number of the bucket; what is shorter than the lowest is in the first, what is longer in the last."""
     if not ms > LOWEST_MS:
         return 0
-    return min(BUCKETS - 1, math.ceil(math.log(ms / LOWEST_MS) / _LOG))
+    return math.ceil(min(BUCKETS - 1.0, math.log(ms / LOWEST_MS) / _LOG))
 
 
 def packed(counts: Mapping[int, int]) -> bytes:

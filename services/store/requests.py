@@ -9,9 +9,9 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from heapq import nlargest
 from operator import attrgetter
@@ -133,7 +133,7 @@ class Window:
 
     Latencies in milliseconds, None without requests. `errors` are 408, 424, 429 and 5xx, `error_rate` is from 0 to 1,
     `rpm` requests a minute. `last_at` is when a caller or a test was last answered, also before the window, or None.
-    `in_flight` is as last heard of.
+    `in_flight` is as last heard of. `classes` counts answers by class (request_rolls.CLASSES).
     """
 
     requests: int = 0
@@ -148,6 +148,7 @@ class Window:
     last_at: float | None = None
     max_queued: int = 0
     in_flight: int = 0
+    classes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -698,6 +699,7 @@ def _window(
         max((at for _, at, _, _ in found if at is not None), default=None),
         sums.max_queued,
         sum(count for *_, count, at in found if at is not None and now - at <= GAUGE_SECONDS),
+        sums.classes,
     )
 
 
