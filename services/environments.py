@@ -3,6 +3,7 @@
 A long file: definitions, their builds and the room that these take are told by the same two rows.
 """
 
+import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from sqlmodel import col, select
+from sqlmodel import Session, col, select
 
 from services import access, assets, uploads
 from services.assets import AssetQuery, Content
@@ -19,6 +20,7 @@ from services.core.errors import Conflict, Invalid, NotFound
 from services.core.paging import Page
 from services.core.states import AssetKind
 from services.engines import dockerfiles, files
+from services.engines.bases import REPOSITORY
 from services.engines.containers import BuildFailed, BuildWish
 from services.engines.diagnosis import Diagnosis, diagnose
 from services.events import emit
@@ -26,6 +28,7 @@ from services.specs import environments as specs
 from services.specs.environments import Environment as Spec
 from services.specs.maps import Curated, Maps
 from services.store.rows import Asset, Build, Fact, Job
+from services.store.serving import Deployment
 from services.studio import Scope, Studio
 
 ANONYMOUS = "CliV2AnonymousEnvironment"
@@ -43,7 +46,7 @@ class ContextFile:
 @dataclass(frozen=True)
 class Kept:
     """An image on the disk: `size` in bytes is what comes free without it. `holder` is what needs it: a `job`,
-    another `workspace`, a `version` that is not archived, or nothing."""
+    a `deployment`, another `workspace`, a `version` that is not archived, or nothing."""
 
     build_id: str
     image: str
@@ -268,10 +271,19 @@ def disk(scope: Scope) -> list[Kept]:
             )
         )
     )
-    working = {image for id_, image, _ in same if id_ in live}
+    working, serving = {image for id_, image, _ in same if id_ in live}, served(scope.session)
     elsewhere = {image for _, image, workspace in same if workspace != scope.workspace_id}
     versions_ = _versions_by_hash(scope, [row.hash for row in rows])
-    kept = [_kept(row, versions_.get(row.hash, []), row.image in working, row.image in elsewhere) for row in rows]
+    kept = [
+        _kept(
+            row,
+            versions_.get(row.hash, []),
+            is_live=row.image in working,
+            is_serving=row.image in serving,
+            is_elsewhere=row.image in elsewhere,
+        )
+        for row in rows
+    ]
     return sorted(kept, key=lambda each: -each.size)
 
 
@@ -322,6 +334,45 @@ def wish(studio: Studio, environment: Asset, *, anew: bool = False) -> BuildWish
         anew=anew,
         notes=tuple(requirements.notes) if requirements else (),
     )
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What is put on an environment's ready image: `base` and `digest` name that, `requirements` what pip installs."""
+
+    base: str
+    digest: str
+    requirements: tuple[str, ...]
+
+
+def layer_hash(environment: Asset, layer: Layer) -> str:
+    """Of the environment, of its very image, and of the list."""
+    parts = ("layer", environment.hash, layer.digest, *layer.requirements)
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def layered(studio: Studio, environment: Asset, layer: Layer) -> BuildWish:
+    """The environment with something more. One that is a list of packages on a Python of this host is made of the
+    longer list: the engine adds to the image that holds the shorter one, and virtual environments have no layers."""
+    under, hash_ = wish(studio, environment), layer_hash(environment, layer)
+    if under.context is None and under.base.startswith(f"{REPOSITORY}:"):
+        longer = (*under.requirements, *layer.requirements)
+        return dataclasses.replace(under, hash=hash_, requirements=longer, conda=None, notes=())
+    return BuildWish(hash=hash_, base=layer.base, requirements=layer.requirements, workspace=environment.workspace_id)
+
+
+def wish_of(studio: Studio, environment: Asset, build: Build) -> BuildWish:
+    """What a build is to make ready: the environment, or a layer on it."""
+    if (on := build.wish.get("layer")) is not None:
+        return layered(studio, environment, Layer(on["base"], on["digest"], tuple(on["requirements"])))
+    return wish(studio, environment, anew=bool(build.wish.get("anew")))
+
+
+def served(session: Session) -> set[str]:
+    """The images that deployments run on, or will once more, in all workspaces."""
+    rows = session.exec(select(Deployment.launches))
+    launches = (each for launch in rows for each in launch.values())
+    return {str(each[name]) for each in launches for name in ("image", "base") if each.get(name)}
 
 
 def image_map(studio: Studio) -> Maps:
@@ -389,11 +440,13 @@ def _versions_by_hash(scope: Scope, hashes: Sequence[str]) -> dict[str, list[Ass
     return found
 
 
-def _kept(row: Build, versions: Sequence[Asset], is_live: bool, is_elsewhere: bool) -> Kept:
+def _kept(row: Build, versions: Sequence[Asset], *, is_live: bool, is_serving: bool, is_elsewhere: bool) -> Kept:
     names = tuple(assets.named(each) for each in versions)
     current = [assets.named(each) for each in versions if each.archived_at is None]
     if is_live:
         holder, why = "job", "a job that is not over runs on it"
+    elif is_serving:
+        holder, why = "deployment", "a deployment runs on it"
     elif is_elsewhere:
         holder, why = "workspace", "another workspace uses it"
     elif current:
@@ -427,5 +480,7 @@ def _content(scope: Scope, spec: Spec, context: str | None) -> Content:
         if not isinstance(spec.conda_file, Mapping):
             raise Invalid("The conda file must be sent as a mapping, not as a path.", where="environment.conda_file")
         definition["conda_file"] = dict(spec.conda_file)
+    if spec.inference_config is not None:
+        definition["inference_config"] = spec.inference_config
     digest = hashlib.sha256(orjson.dumps(definition, option=orjson.OPT_SORT_KEYS)).hexdigest()
     return Content(digest, snapshot_id=context if spec.build is not None else None, spec=definition)

@@ -1,16 +1,20 @@
-"""Environments made ready: one build a definition and engine, waited for by as many jobs as want it.
+"""Environments made ready: one build a definition and engine, waited for by as many as want it.
+
+Jobs wait for an environment's image; deployments also for the layer on it that holds what their server needs.
 
 `desired` of a build is what is wished of it besides: `cancel` one that waits or runs, `discard` the image,
 `read` what is installed in an image that was there without being built.
 """
 
+import dataclasses
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from sqlmodel import Session, col, select
 
@@ -60,15 +64,7 @@ def ready(studio: Studio, engine: Engine, job: Job) -> Image | None:
 def wanted(studio: Studio, engine: str, environment: Asset, job: Job) -> Build:
     """The build that `job` waits for, asked for when there is none; one that failed is tried again, once a job."""
     with studio.scope(SYSTEM, write=True) as scope:
-        build = _of(scope.session, environment, engine)
-        if build is None:
-            build = Build(workspace_id=environment.workspace_id, engine=engine, hash=environment.hash)
-            build.wish = {"environment_id": environment.id}
-        elif build.status in {"Succeeded", "Discarded"} or (build.status not in WAITING and job.build_id != build.id):
-            build.status, build.error, build.attempt, build.not_before = "Queued", "", 0, None
-            build.wish, build.desired = {**build.wish, "environment_id": environment.id}, "build"
-        scope.session.add(build)
-        scope.session.flush()
+        build = asked(scope.session, environment, engine, waited=[job.build_id or ""])
         row = scope.session.get(Job, job.id)
         if row is not None:
             row.build_id = build.id
@@ -77,6 +73,50 @@ def wanted(studio: Studio, engine: str, environment: Asset, job: Job) -> Build:
         scope.session.flush()
         scope.session.expunge(build)
     job.build_id = build.id
+    return build
+
+
+def asked(
+    session: Session,
+    environment: Asset,
+    engine: str,
+    *,
+    waited: Sequence[str],
+    layer: environments.Layer | None = None,
+) -> Build:
+    """The build of an environment or of a layer on it; one that failed is tried again for who has not `waited`."""
+    build = _of(session, environment, engine, layer)
+    wish = _wish(environment, layer)
+    if build is None:
+        build = _new(environment, engine, layer)
+    elif build.status in {"Succeeded", "Discarded"} or (build.status not in WAITING and build.id not in waited):
+        build.status, build.error, build.attempt, build.not_before = "Queued", "", 0, None
+        build.wish, build.desired = {**build.wish, **wish}, "build"
+    session.add(build)
+    session.flush()
+    return build
+
+
+def there(
+    studio: Studio,
+    session: Session,
+    environment: Asset,
+    engine: str,
+    image: Image,
+    layer: environments.Layer | None = None,
+) -> Build:
+    """Remembers that an image was there without being built, and answers its row."""
+    build = _of(session, environment, engine, layer)
+    if build is None:
+        build = _new(environment, engine, layer)
+        build.started_at = build.finished_at = now()
+    if build.status not in WAITING or not build.image:
+        build.status, build.error, build.desired = "Succeeded", "", "build"
+        build.image, build.digest = image.reference, image.digest
+        if not environments.lock_file(studio, environment.workspace_id, image.digest).exists():
+            build.desired = "read"
+    session.add(build)
+    session.flush()
     return build
 
 
@@ -93,18 +133,7 @@ def over(studio: Studio, job: Job) -> None:
 def noted(studio: Studio, engine: str, environment: Asset, job: Job, image: Image) -> None:
     """Remembers that an image was there without being built."""
     with studio.scope(SYSTEM, write=True) as scope:
-        build = _of(scope.session, environment, engine)
-        if build is None:
-            at = now()
-            build = Build(workspace_id=environment.workspace_id, engine=engine, hash=environment.hash)
-            build.wish, build.started_at, build.finished_at = {"environment_id": environment.id}, at, at
-        if build.status not in WAITING or not build.image:
-            build.status, build.error, build.desired = "Succeeded", "", "build"
-            build.image, build.digest = image.reference, image.digest
-            if not environments.lock_file(studio, environment.workspace_id, image.digest).exists():
-                build.desired = "read"
-        scope.session.add(build)
-        scope.session.flush()
+        build = there(studio, scope.session, environment, engine, image)
         row = scope.session.get(Job, job.id)
         if row is not None:
             row.build_id = build.id
@@ -187,7 +216,7 @@ class Builds:
             environment = scope.session.get(Asset, str(build.wish.get("environment_id")))
             is_free = build_id not in self._busy and leases.claim(scope.session, build, self.token)
         if environment is not None:
-            self.engine.abandon(environments.wish(self.studio, environment).hash)
+            self.engine.abandon(environments.wish_of(self.studio, environment, build).hash)
         if is_free:
             self._given_up(build_id)
 
@@ -205,14 +234,15 @@ class Builds:
         self._ended(build_id, "Canceled", error=f"BuildCanceled: The build was canceled by {who}.")
 
     def _discarded(self, build_id: str) -> None:
-        """Takes the image away unless a job that is not over needs it, in whatever workspace."""
+        """Takes the image away unless a job that is not over or a deployment needs it, in whatever workspace."""
         with self.studio.scope(SYSTEM, write=True) as scope:
             build = scope.session.get(Build, build_id)
             if build is None or build.desired != "discard":
                 return
             same = select(Build.id).where(Build.engine == build.engine, Build.image == build.image)
             needed = select(Job.id).where(col(Job.build_id).in_(same), col(Job.collected_at).is_(None)).limit(1)
-            if build.status != "Succeeded" or scope.session.exec(needed).first() is not None:
+            is_needed = scope.session.exec(needed).first() is not None
+            if build.status != "Succeeded" or is_needed or build.image in environments.served(scope.session):
                 build.desired = "build"
                 scope.session.add(build)
                 return
@@ -295,7 +325,7 @@ class Builds:
             _say(path, "The worker was restarted; the build goes on.")
         failpoints.reach("before_build")
         try:
-            wish = environments.wish(self.studio, environment, anew=bool(build.wish.get("anew")))
+            wish = environments.wish_of(self.studio, environment, build)
             image = self.engine.build(wish, path)
         except Unavailable as cause:
             self._retried(build, cause)
@@ -347,24 +377,34 @@ class Builds:
 
     def _tell(self, session: Session, build: Build, environment: Asset | None, past: str) -> None:
         name = environment.name if environment else build.hash[:12]
+        what = "A server's layer on environment" if "layer" in build.wish else "Environment"
         session.add(
             Event(
                 principal=SYSTEM.name,
                 workspace_id=build.workspace_id,
                 kind="environment",
                 name=name,
-                message=f"Environment '{name}' {past}",
+                message=f"{what} '{name}' {past}",
                 reason=build.error[:200],
             )
         )
 
 
-def _of(session: Session, environment: Asset, engine: str) -> Build | None:
+def _of(session: Session, environment: Asset, engine: str, layer: environments.Layer | None = None) -> Build | None:
+    hash_ = environments.layer_hash(environment, layer) if layer else environment.hash
     return session.exec(
-        select(Build).where(
-            Build.workspace_id == environment.workspace_id, Build.engine == engine, Build.hash == environment.hash
-        )
+        select(Build).where(Build.workspace_id == environment.workspace_id, Build.engine == engine, Build.hash == hash_)
     ).one_or_none()
+
+
+def _new(environment: Asset, engine: str, layer: environments.Layer | None) -> Build:
+    hash_ = environments.layer_hash(environment, layer) if layer else environment.hash
+    return Build(workspace_id=environment.workspace_id, engine=engine, hash=hash_, wish=_wish(environment, layer))
+
+
+def _wish(environment: Asset, layer: environments.Layer | None) -> dict[str, Any]:
+    on = {"layer": dataclasses.asdict(layer)} if layer else {}
+    return {"environment_id": environment.id, **on}
 
 
 def _under_way(futures: dict[str, Future[None]]) -> dict[str, Future[None]]:

@@ -62,8 +62,7 @@ def inputs(
             found[name] = Ready(path)
             continue
         try:
-            source = _source(studio, session, job, path, type_, again=again)
-            _require_visible(studio, job, source)
+            source = found_at(studio, session, job.workspace_id, path, type_, again=again)
         except (NotFound, Invalid, EngineError) as cause:
             raise type(cause)(cause.message, where=cause.where or where, hint=cause.hint) from cause
         try:
@@ -143,9 +142,16 @@ def held(studio: Studio, job: Job, name: str) -> Path:
     return studio.folders.run(job.id) / "named" / name
 
 
-def _source(studio: Studio, session: Session, job: Job, uri: str, type_: str, *, again: bool) -> Path:
-    place = locations.at(studio, session, job.workspace_id, uri)
-    cache = studio.folders.workspace(job.workspace_id) / "cache"
+def found_at(studio: Studio, session: Session, workspace_id: str, uri: str, type_: str, *, again: bool) -> Path:
+    """Where the files of a URI lie here, fetched when they are elsewhere. Raises NotFound, Invalid or EngineError."""
+    source = _source(studio, session, workspace_id, uri, type_, again=again)
+    _require_visible(studio, workspace_id, source)
+    return source
+
+
+def _source(studio: Studio, session: Session, workspace_id: str, uri: str, type_: str, *, again: bool) -> Path:
+    place = locations.at(studio, session, workspace_id, uri)
+    cache = studio.folders.workspace(workspace_id) / "cache"
     if place.url:
         digest = hashlib.sha256(place.url.encode()).hexdigest()
         target = cache / "urls" / digest / downloads.name_of(place.url)
@@ -175,12 +181,12 @@ def _fetched(studio: Studio, session: Session, row: Datastore, path: str, cache:
     return single if path and single.is_file() and [*folder.iterdir()] == [single] else folder
 
 
-def _require_visible(studio: Studio, job: Job, source: Path) -> None:
+def _require_visible(studio: Studio, workspace_id: str, source: Path) -> None:
     """Raises Invalid for system folders and for what is the studio's own or another workspace's."""
     resolved, home = files.of_no_system(source), studio.folders.home.resolve()
     mine = {
-        studio.folders.workspace(job.workspace_id).resolve(),
-        (studio.folders.artifacts / "workspaces" / mlflow_workspace(job.workspace_id)).resolve(),
+        studio.folders.workspace(workspace_id).resolve(),
+        (studio.folders.artifacts / "workspaces" / mlflow_workspace(workspace_id)).resolve(),
     }
     holds_home = resolved in {home, *home.parents}
     if holds_home or (home in resolved.parents and mine.isdisjoint({resolved, *resolved.parents})):
