@@ -25,6 +25,7 @@ from services.engines.docker import DockerEngine
 from services.engines.processes import ProcessEngine
 from services.engines.tracking import HttpTracking, Tracking
 from services.reconcile import leases
+from services.reconcile.alerts import Alerts
 from services.reconcile.attempts import Place
 from services.reconcile.builds import Builds
 from services.reconcile.jobs import Jobs
@@ -33,6 +34,7 @@ from services.reconcile.metrics import Metrics
 from services.reconcile.recording import Recorder
 from services.reconcile.registry import Registry
 from services.reconcile.removals import Removals
+from services.reconcile.rollouts import Rollouts
 from services.reconcile.run_marks import RunMarks
 from services.reconcile.sampling import SECONDS as SAMPLE_SECONDS
 from services.reconcile.sampling import Sampling
@@ -54,6 +56,8 @@ MARKS_SECONDS = 0.5
 METRICS_SECONDS = 30.0
 CHECK_SECONDS = 5.0
 SETTLE_SECONDS = 8.0
+ROLLOUT_SECONDS = 0.25
+ALERT_SECONDS = 2.0
 
 
 def engine_for(studio: Studio) -> Engine:
@@ -136,6 +140,8 @@ class Worker:
         self.registry = Registry(studio, self.tracking, self.token)
         self.run_marks = RunMarks(studio, self.tracking)
         self.metrics = Metrics(studio)
+        self.rollouts = Rollouts(studio)
+        self.alerts = Alerts(studio)
 
     def tracking(self) -> Tracking | None:
         """The client of the tracking server, wherever it listens now."""
@@ -148,7 +154,7 @@ class Worker:
         return self._client
 
     def run(self) -> None:
-        for loop in (self._watch_engine, self._listen, self._beat):
+        for loop in (self._watch_engine, self._listen, self._beat, self._roll_out, self._alert):
             threading.Thread(target=self._guarded, args=(loop,), daemon=True, name=loop.__name__).start()
         self.jobs.note_elsewhere()
         watch = self.studio.database.watch()
@@ -272,6 +278,15 @@ class Worker:
             leases.renew(session, self.token)
         self.studio.say("worker", {"pid": os.getpid(), "token": self.token})
         self._stopping.wait(BEAT_SECONDS)
+
+    def _roll_out(self) -> None:
+        """In a thread of its own: bad answers bring the traffic back also while the engine is silent."""
+        self.rollouts.look()
+        self._stopping.wait(ROLLOUT_SECONDS)
+
+    def _alert(self) -> None:
+        self.alerts.look()
+        self._stopping.wait(ALERT_SECONDS)
 
     def _guarded(self, loop: Callable[[], None]) -> None:
         while not self._stopping.is_set():

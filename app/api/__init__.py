@@ -15,6 +15,7 @@ from app.api import (
     lineage,
     metrics,
     models,
+    rollouts,
     runs,
     schemas,
     tiles,
@@ -45,6 +46,7 @@ def router() -> APIRouter:
         tiles,
         views,
         computes,
+        rollouts,
         schemas,
     ):
         made.include_router(part.router)

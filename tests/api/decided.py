@@ -16,6 +16,7 @@ MODEL = "/api/v1/workspaces/{ws}/models/{name}"
 COMPONENT = "/api/v1/workspaces/{ws}/components/{name}/versions/{version}"
 LINEAGE = "/api/v1/workspaces/{ws}/lineage"
 DATASTORE = "/api/v1/workspaces/{ws}/datastores/{name}"
+ONLINE = "/api/v1/workspaces/{ws}/online-endpoints/{name}"
 ANNOUNCEMENT = {"kind": "code", "entries": [announced("main.py")]}
 ENVIRONMENT_BODY = {"spec": {"name": "env", "image": "debian:12"}}
 
@@ -124,6 +125,11 @@ READS |= {
     "GET /api/v1/workspaces/{ws}/views/{view}": "",
     "GET /api/v1/workspaces/{ws}/boards/{board}": "",
 }
+READS |= {
+    f"GET {ONLINE}/rollouts": "",
+    f"GET {ONLINE}/rollouts/{{rollout}}": "",
+    f"GET {ONLINE}/alerts": "",
+}
 # What is somebody's own: everybody with a role keeps some, with the body that makes the call right.
 PERSONAL: dict[str, Any] = {
     "POST /api/v1/workspaces/{ws}/views": {"name": "mine"},
@@ -172,6 +178,13 @@ WRITES: dict[str, Any] = {
     f"POST {DATASTORE}/default": None,
     "PATCH /api/v1/workspaces/{ws}/runs/{name}": {"is_starred": True},
     "PUT /api/v1/workspaces/{ws}/runs:directions": {"metric": "loss", "is_higher_better": False},
+}
+WRITES |= {
+    f"POST {ONLINE}/rollouts": {"deployment": "green"},
+    f"POST {ONLINE}/rollouts/promote": {"full": True},
+    f"POST {ONLINE}/rollouts/cancel": None,
+    f"POST {ONLINE}/rollback": None,
+    f"PUT {ONLINE}/alerts": {"alerts": []},
 }
 # Of a workspace, by a browser's cookie.
 BROWSER_READS = {
@@ -267,7 +280,7 @@ def address(template: str) -> str:
     }
     values |= {"path:path": "user_logs/std_log.txt", "file_id:path": "x", "session_id": "x"}
     values |= {"run": "ab" * 16, "kind": "commandJob", "experiment": "7", "label": "x"}
-    values |= {"id:path": "j1", "other": "j1", "view": "x", "board": "x"}
+    values |= {"id:path": "j1", "other": "j1", "view": "x", "board": "x", "rollout": "x"}
     template = template.replace("/lineage/{kind}", "/lineage/job")
     for name, value in values.items():
         template = template.replace("{" + name + "}", value)
