@@ -1,0 +1,146 @@
+"""atelier online-deployment …"""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from app.cli import completion, printing, provisioning
+from app.cli.client import Client, named, part
+from app.cli.online_endpoints import NoWait, Settings, Yes, opened, path
+from services.core.errors import Invalid
+
+app = typer.Typer(help="Online deployments: models behind an online endpoint.", no_args_is_help=True)
+COLUMNS = ("name", "provisioning_state", "model", "instance_type", "instance_count", "message")
+Name = Annotated[str, typer.Option("--name", "-n", help="Name of the deployment.")]
+Endpoint = Annotated[
+    str,
+    typer.Option(
+        "--endpoint-name", "-e", help="Name of its endpoint.", autocompletion=completion.of("online-endpoints")
+    ),
+]
+File = Annotated[str, typer.Option("--file", "-f", help="The deployment's YAML file; - reads standard input.")]
+
+
+@app.command()
+def create(
+    file: File,
+    name: Name = "",
+    endpoint_name: Endpoint = "",
+    all_traffic: Annotated[
+        bool, typer.Option("--all-traffic", help="Gets all of the traffic once it answers; else it gets none.")
+    ] = False,
+    set_: Settings = None,
+    no_wait: NoWait = False,
+    web: Annotated[bool, typer.Option("--web", help="Open its endpoint in the browser.")] = False,
+) -> None:
+    """Creates a deployment and waits until it answers; local code and models are sent."""
+    client = Client()
+    body = sent(client, file, set_ or [], name, endpoint_name)
+    body["all_traffic"] = all_traffic
+    endpoint = body["spec"].pop("endpoint_name")
+    made = client.ask("POST", deployment_path(endpoint), json=body)
+    if web:
+        opened(client.ask("GET", path(endpoint)))
+    printing.show(made if no_wait else provisioning.provisioned(client, deployment_path(endpoint, made["name"])))
+
+
+@app.command()
+def update(
+    file: Annotated[str, typer.Option("--file", "-f", help="What it is to be from now on, as when created.")] = "",
+    name: Name = "",
+    endpoint_name: Endpoint = "",
+    set_: Settings = None,
+    no_wait: NoWait = False,
+) -> None:
+    """Changes a deployment; the old containers answer until the new ones are ready."""
+    from services.specs import overrides
+
+    client = Client()
+    if file:
+        body = sent(client, file, set_ or [], name, endpoint_name)
+        endpoint = body["spec"].pop("endpoint_name")
+        changed = client.ask("PUT", deployment_path(endpoint, body["spec"]["name"]), json=body)
+    else:
+        endpoint = endpoint_name
+        if not set_:
+            raise Invalid("What is to change? Name a --file or --set field=value.", where="--set")
+        changed = client.ask("PATCH", deployment_path(endpoint, name), json={"spec": overrides.apply({}, set_)})
+    printing.show(changed if no_wait else provisioning.provisioned(client, deployment_path(endpoint, changed["name"])))
+
+
+@app.command("list")
+def listed(endpoint_name: Endpoint) -> None:
+    """Lists the deployments of an endpoint."""
+    printing.show(Client().all(deployment_path(endpoint_name)), COLUMNS)
+
+
+@app.command()
+def show(name: Name, endpoint_name: Endpoint) -> None:
+    """Shows one deployment: what it runs, its state, and why it is not well."""
+    printing.show(Client().ask("GET", deployment_path(endpoint_name, name)))
+
+
+@app.command()
+def delete(name: Name, endpoint_name: Endpoint, yes: Yes = False, no_wait: NoWait = False) -> None:
+    """Deletes a deployment that has no traffic."""
+    client, at = Client(), deployment_path(endpoint_name, name)
+    if not yes:
+        printing.confirm(f"Delete deployment '{name}' of endpoint '{endpoint_name}'?")
+    client.ask("DELETE", at)
+    if not no_wait:
+        provisioning.until_gone(client, at)
+
+
+@app.command("get-logs")
+def get_logs(
+    name: Name,
+    endpoint_name: Endpoint,
+    lines: Annotated[int, typer.Option("--lines", "-l", min=1, help="At most so many of the last lines.")] = 5000,
+    container: Annotated[
+        str, typer.Option("--container", "-c", help="inference-server or storage-initializer.")
+    ] = "inference-server",
+    replica: Annotated[str, typer.Option("--replica", help="Of this instance; the newest when left out.")] = "",
+) -> None:
+    """Prints what a container of it has printed."""
+    asked = {"lines": lines, "container": container, **({"replica": replica} if replica else {})}
+    sys.stdout.write(Client().answer("GET", deployment_path(endpoint_name, name, "/logs"), params=asked).text)
+
+
+def sent(client: Client, file: str, settings: list[str], name: str, endpoint_name: str) -> dict[str, Any]:
+    """What REST takes: `spec` without local paths, `snapshot`, `context`, `code_name`; files are sent once it is right.
+
+    Raises Invalid for a file that is wrong, or that says neither which deployment nor of which endpoint.
+    """
+    from app.cli import reading, upload
+    from services.specs import local, overrides
+
+    written, base = reading.source(file)
+    value = overrides.apply(dict(written.value), settings)
+    value |= {key: each for key, each in {"name": name, "endpoint_name": endpoint_name}.items() if each}
+    found = local.deployment(written, base, value)
+    for key, flag in (("name", "--name"), ("endpoint_name", "--endpoint-name")):
+        named(str(getattr(found.spec, key) or ""), flag.removeprefix("--").replace("-", " "))
+    body: dict[str, Any] = {"code_name": found.code.name if found.code is not None else ""}
+    spec = found.spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True)
+    if found.code is not None:
+        body["snapshot"] = upload.send(client, found.code, "code").id
+    if found.context is not None:
+        body["context"] = upload.send(client, found.context, "context", ignore=False).id
+    if found.model is not None:
+        spec["model"]["path"] = _model(client, found.model)
+    return {**body, "spec": spec}
+
+
+def _model(client: Client, here: Path) -> str:
+    """Where it was uploaded, with its own name last."""
+    from app.cli import upload
+
+    kept = upload.send(client, here, "data", what="model", inside=here.name if here.is_dir() else "")
+    return f"azureml://uploads/{kept.id}/{here.name}"
+
+
+def deployment_path(endpoint: str, name: str | None = None, rest: str = "") -> str:
+    below = f"/{part(named(name, 'deployment'))}{rest}" if name is not None else ""
+    return path(endpoint, f"/deployments{below}")
