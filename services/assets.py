@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import func, text
+from sqlalchemy import func, or_, text
 from sqlalchemy.orm import aliased
 from sqlmodel import col, delete, select
 
@@ -19,6 +19,7 @@ from services.core.states import AssetKind
 from services.core.times import iso, now
 from services.events import emit
 from services.store.rows import Asset, AssetLabel, Edge, Job
+from services.store.serving import Deployment, Endpoint
 from services.studio import Scope
 
 NOUN = {
@@ -75,7 +76,7 @@ ORDERS = {
 
 @dataclass(frozen=True)
 class Use:
-    """What would break: a job that read it, a component that names it, a label on it."""
+    """What would break: a job that read it, a component that names it, a deployment that runs it, a label on it."""
 
     kind: str
     name: str
@@ -267,6 +268,12 @@ def uses(scope: Scope, asset: Asset) -> list[Use]:
     if asset.kind == AssetKind.environment:
         jobs = select(Job.name).where(Job.environment_id == asset.id, col(Job.deleted_at).is_(None))
         found += [Use("job", name, "environment") for name in scope.session.exec(jobs)]
+    serving = or_(col(Deployment.model_id) == asset.id, col(Deployment.environment_id) == asset.id)
+    deployed = select(Endpoint.name, Deployment.name).join(Endpoint, col(Endpoint.id) == Deployment.endpoint_id)
+    found += [
+        Use("deployment", f"{endpoint}/{name}", str(asset.kind))
+        for endpoint, name in scope.session.exec(deployed.where(serving).order_by(Endpoint.name, Deployment.name))
+    ]
     return found + [Use("label", label) for label in labels_of(scope, asset)]
 
 

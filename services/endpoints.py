@@ -191,6 +191,21 @@ def shift(scope: Scope, row: Endpoint, traffic: Mapping[str, int], *, reason: st
     _tell(scope, row, f"Traffic of '{row.name}' went from {spoken(before)} to {spoken(wanted)}", reason=reason)
 
 
+def forget(scope: Scope, row: Endpoint, name: str) -> None:
+    """Nothing is sent to a deployment that goes. Raises Conflict naming what frees it while it has traffic."""
+    access.require(scope, "onlineEndpoints/deployments/delete")
+    scope.session.flush()
+    scope.session.refresh(row, with_for_update=True)
+    if share := row.traffic.get(name, 0):
+        raise Conflict(
+            f"Deployment '{name}' gets {share} % of the traffic of '{row.name}'.",
+            hint=f'Give it to others first: atelier online-endpoint update --name {row.name} --traffic "{name}=0 …".',
+        )
+    row.traffic = {each: share for each, share in row.traffic.items() if each != name}
+    row.mirror_traffic = {each: share for each, share in row.mirror_traffic.items() if each != name}
+    _touched(scope, row)
+
+
 def start(scope: Scope, name: str) -> Endpoint:
     """Asks for its replicas again. No-op for one that is not stopped."""
     access.require(scope, "onlineEndpoints/write")

@@ -5,19 +5,21 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import and_, func, literal, or_, select, union_all
+from sqlalchemy import and_, delete, func, literal, or_, select, union_all
 from sqlmodel import col
 from sqlmodel import select as select_rows
 
 from services import access, assets
 from services.core.errors import Invalid, NotFound
+from services.core.names import folded
 from services.core.states import AssetKind
 from services.core.times import iso
 from services.store.rows import Asset, Build, Edge, Job
+from services.store.serving import Deployment, Endpoint
 from services.studio import Scope
 
 End = tuple[str, str]
-"""("job", job id), (asset kind, asset id) or ("uri", the URI itself)."""
+"""("job", job id), ("deployment", its id), (asset kind, asset id) or ("uri", the URI itself)."""
 
 Direction = Literal["both", "up", "down"]
 LEVELS = 3
@@ -30,8 +32,8 @@ USES = 200
 
 @dataclass(frozen=True)
 class Node:
-    """One job, asset or URI. `level` is 0 for what was asked about, below for what it came from, above for what came
-    of it; `earlier` and `later` are how many neighbours on either side the graph leaves out.
+    """One job, asset, deployment or URI. `level` is 0 for what was asked about, below for what it came from, above for
+    what came of it; `earlier` and `later` are how many neighbours on either side the graph leaves out.
 
     `name` is what pages and REST find it by; `digest` is the image's, `hash` the content's.
     """
@@ -113,6 +115,18 @@ def record(scope: Scope, source: End, target: End, role: str = "") -> None:
         scope.session.add(edge)
 
 
+def forget_sources(scope: Scope, target: End) -> None:
+    """What it came from is told anew; no permission of its own, it belongs to the change that makes it true."""
+    scope.session.flush()
+    scope.session.connection().execute(
+        delete(Edge).where(
+            (col(Edge.workspace_id) == scope.workspace_id)
+            & (col(Edge.target_kind) == target[0])
+            & (col(Edge.target_id) == target[1])
+        )
+    )
+
+
 def around(
     scope: Scope,
     kind: str,
@@ -122,7 +136,8 @@ def around(
     levels: int = LEVELS,
     opened: Collection[End] = (),
 ) -> Graph:
-    """What something came from and what came of it. A job's `id` may be its name, an asset's `name:version`.
+    """What something came from and what came of it. A job's `id` may be its name, an asset's `name:version`, a
+    deployment's `endpoint/name`.
 
     Of each, the latest few neighbours; those in `opened` show more of them, one level beyond `levels` too.
     Raises NotFound, and Invalid for an unknown kind or too many levels.
@@ -257,8 +272,10 @@ def _root(scope: Scope, kind: str, id: str) -> End:
         return "job", id if is_here else _job(scope, id).id
     if kind == "uri":
         return "uri", id
+    if kind == "deployment":
+        return kind, _deployment(scope, id).id
     if kind not in AssetKind.__members__:
-        known = ", ".join(["job", *AssetKind, "uri"])
+        known = ", ".join(["job", "deployment", *AssetKind, "uri"])
         raise Invalid(f"{kind[:80]!r} has no lineage.", where="kind", hint=f"One of: {known}.")
     found = scope.session.get(Asset, id)
     if found is not None and found.workspace_id == scope.workspace_id and found.kind == kind:
@@ -269,6 +286,8 @@ def _root(scope: Scope, kind: str, id: str) -> End:
 
 def _nodes(scope: Scope, found: _Found) -> list[Node]:
     jobs = {row.id: row for row in _rows(scope, Job, _ids(found, "job"))}
+    served = {row.id: row for row in _rows(scope, Deployment, _ids(found, "deployment"))}
+    places = _places(scope, served.values())
     kept = {row.id: row for row in _rows(scope, Asset, [key for kind in AssetKind for key in _ids(found, kind)])}
     digests = _digests(scope, kept.values())
     nodes = []
@@ -276,6 +295,8 @@ def _nodes(scope: Scope, found: _Found) -> list[Node]:
         kind, key = end
         if kind == "job" and key in jobs:
             nodes.append(_job_node(jobs[key], level))
+        elif kind == "deployment" and key in served:
+            nodes.append(_deployment_node(served[key], places[served[key].endpoint_id], level))
         elif key in kept:
             nodes.append(_asset_node(kept[key], level, digests))
         elif kind == "uri":
@@ -299,6 +320,23 @@ def _job_node(row: Job, level: int) -> Node:
         status=str(row.status),
         snapshot=row.snapshot_id or "",
         digest=str(row.resolved.get("digest") or ""),
+        created_at=row.created_at,
+        created_by=row.created_by,
+    )
+
+
+def _deployment_node(row: Deployment, endpoint: str, level: int) -> Node:
+    """Its `name` is `endpoint/deployment`."""
+    return Node(
+        "deployment",
+        row.id,
+        level,
+        row.name,
+        name=f"{endpoint}/{row.name}",
+        type=row.kind,
+        status=str(row.provisioning_state),
+        snapshot=row.snapshot_id or "",
+        digest=row.digest,
         created_at=row.created_at,
         created_by=row.created_by,
     )
@@ -346,6 +384,25 @@ def _digests(scope: Scope, rows: Iterable[Asset]) -> dict[str, str]:
         return {}
     built = select_rows(Build).where(Build.workspace_id == scope.workspace_id, col(Build.hash).in_(hashes))
     return {row.hash: row.digest for row in scope.session.exec(built.order_by(col(Build.created_at))) if row.digest}
+
+
+def _places(scope: Scope, rows: Iterable[Deployment]) -> dict[str, str]:
+    """Names of their endpoints."""
+    ids = {row.endpoint_id for row in rows}
+    return {row.id: row.name for row in _rows(scope, Endpoint, ids)}
+
+
+def _deployment(scope: Scope, id: str) -> Deployment:
+    """By its id, or by `endpoint/deployment`."""
+    endpoint, _, name = id.partition("/")
+    ours = select_rows(Deployment).where(Deployment.workspace_id == scope.workspace_id)
+    named = ours.join(Endpoint, col(Endpoint.id) == Deployment.endpoint_id).where(
+        Endpoint.folded == folded(endpoint), Deployment.folded == folded(name)
+    )
+    row = scope.session.exec(named if name else ours.where(Deployment.id == id)).first()
+    if row is None:
+        raise NotFound(f"Deployment '{id[:80]}' was not found.")
+    return row
 
 
 def _job(scope: Scope, name: str) -> Job:

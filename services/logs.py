@@ -86,10 +86,15 @@ def redacted(raw: bytes, secrets: list[bytes], start: int, end: int) -> bytes:
     return bytes(shown)
 
 
+def is_secret(name: str) -> bool:
+    """Whether the name of a variable says that its value is for nobody to see."""
+    return bool(_SECRET_NAME.search(name.upper()))
+
+
 def secrets_of(job: Job) -> list[bytes]:
     """Values of the job's variables whose names say that they are secret."""
     variables = job.spec.get("environment_variables") or {}
-    values = {str(value) for name, value in variables.items() if _SECRET_NAME.search(name.upper())}
+    values = {str(value) for name, value in variables.items() if is_secret(name)}
     return sorted((value.encode() for value in values if len(value) >= 6), key=len, reverse=True)
 
 

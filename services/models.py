@@ -6,7 +6,7 @@ MLflow's registry has the same names and versions: `services/reconcile/registry.
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -31,6 +31,7 @@ from services.studio import Scope
 CUSTOM, MLFLOW, TRITON = "custom_model", "mlflow_model", "triton_model"
 TYPES = (CUSTOM, MLFLOW, TRITON)
 REGISTRY = "registry"
+ANONYMOUS = "azureml_anonymous"
 _UPLOAD = "azureml://uploads/"
 _SENT = re.compile(r"/LocalUpload/(?P<hash>[0-9a-f]{64})(?:/[^/]*)?\Z")
 _NOTE = 2000
@@ -54,19 +55,9 @@ def create(scope: Scope, spec: Spec) -> Asset:
     access.require(scope, "models/write")
     if not spec.name:
         raise Invalid("A model needs a name.", where="name")
-    path = uploads.data_uri(scope, spec.path, field="path") if spec.path.startswith(_UPLOAD) else spec.path
-    maker = locations.maker(scope, path) or _job(scope, spec.job_name)
-    root = _local(scope, path)
-    found = _found(root, path) if root is not None else None
-    type_ = _type(spec, found)
+    content, maker = _content(scope, spec)
     version = spec.version or next_version(scope, spec.name)
-    content = Content(
-        _hash(scope, spec.name, version, type_, path),
-        type=type_,
-        path=path,
-        facts=mlmodel.described(root) if root is not None else {},
-        job_id=maker.id if maker else None,
-    )
+    content = replace(content, hash=_hash(scope, spec.name, version, content))
     row = assets.register(
         scope,
         AssetKind.model,
@@ -81,8 +72,18 @@ def create(scope: Scope, spec: Spec) -> Asset:
         row.stage = spec.stage
     note_version(scope, row.name, row.version)
     if maker is not None:
-        lineage.record(scope, ("job", maker.id), (str(AssetKind.model), row.id), _role(path))
+        lineage.record(scope, ("job", maker.id), (str(AssetKind.model), row.id), _role(content.path))
     scope.session.add(row)
+    return row
+
+
+def anonymous(scope: Scope, spec: Spec) -> Asset:
+    """A model that only what is written beside it names, kept by where its files are. Raises as `create`."""
+    access.require(scope, "models/read")
+    content, maker = _content(scope, spec)
+    row = assets.anonymous(scope, AssetKind.model, ANONYMOUS, content, description=spec.description or "")
+    if maker is not None:
+        lineage.record(scope, ("job", maker.id), (str(AssetKind.model), row.id), _role(content.path))
     return row
 
 
@@ -266,6 +267,16 @@ def as_json(scope: Scope, asset: Asset) -> dict[str, Any]:
     )
 
 
+def _content(scope: Scope, spec: Spec) -> tuple[Content, Job | None]:
+    """What the files at its path are, and the job that made them."""
+    path = uploads.data_uri(scope, spec.path, field="path") if spec.path.startswith(_UPLOAD) else spec.path
+    maker = locations.maker(scope, path) or _job(scope, spec.job_name)
+    root = _local(scope, path)
+    type_ = _type(spec, _found(root, path) if root is not None else None)
+    facts = mlmodel.described(root) if root is not None else {}
+    return Content(_hash_of(type_, path), type=type_, path=path, facts=facts, job_id=maker.id if maker else None), maker
+
+
 def _local(scope: Scope, path: str) -> Path | None:
     root = locations.located(scope, path).local
     if root is not None:
@@ -319,11 +330,16 @@ def _role(path: str) -> str:
     return PurePosixPath(rest).parts[0] if path.startswith("azureml://jobs/") and found and rest else "artifacts"
 
 
-def _hash(scope: Scope, name: str, version: str, type_: str, path: str) -> str:
-    """Of where the files are, which names uploads by their content; what is there already keeps its own."""
+def _hash(scope: Scope, name: str, version: str, content: Content) -> str:
+    """What is there already keeps its own."""
     known = assets._found(scope, AssetKind.model, name, version)
-    if known is not None and (known.type, known.path) == (type_, path):
-        return known.hash
+    return (
+        known.hash if known is not None and (known.type, known.path) == (content.type, content.path) else content.hash
+    )
+
+
+def _hash_of(type_: str, path: str) -> str:
+    """Of where the files are, which names uploads by their content."""
     return hashlib.sha256(f"{type_}\0{path}".encode()).hexdigest()
 
 

@@ -109,7 +109,7 @@ def _capture(studio: Studio, endpoint: Endpoint, row: Deployment) -> Capture | N
         return None
     store = studio.folders.datastore(row.workspace_id, "workspaceblobstore")
     folder = store / CAPTURED / endpoint.name / row.name
-    return Capture(shares, str(folder), frozenset(map(str, said.get("drop") or ())))
+    return Capture(shares, str(folder), frozenset(map(str, said.get("drop_columns") or ())))
 
 
 def _route(row: Endpoint, workspace: str, targets: Mapping[str, Target], tokens: Mapping[bytes, float]) -> Route:

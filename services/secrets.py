@@ -4,6 +4,7 @@ Each value is sealed by the vault; the master key lies in the home and nowhere e
 that opens without it: a copy of the database is worth nothing alone.
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,10 @@ from services.studio import Scope, Studio
 KEPT = timedelta(days=14)
 """How long a removed secret can be brought back."""
 BATCH = 100
+USER = "user/"
+"""What names of secrets that people put in stand below; others are of datastores and endpoints."""
+REFERENCE = re.compile(r"\$\{\{\s*secrets\.([A-Za-z][A-Za-z0-9_-]{0,126})\s*\}\}", re.ASCII)
+"""How a variable refers to one of them."""
 _FACT = "master_key"
 _LOCK = 0x61746C72  # of PostgreSQL: putting is shared, moving to another master key is alone
 
@@ -66,6 +71,19 @@ def reveal(scope: Scope, name: str) -> str:
     """The value itself: for the worker, and for who may read secrets. Raises NotFound, EngineError."""
     access.require(scope, "connections/listsecrets/action")
     return of(scope.studio, scope.session, scope.workspace_id, name)
+
+
+def listed(scope: Scope, prefix: str = USER) -> list[Secret]:
+    """Those below a prefix that open now, by name; a row holds nothing that opens without the master key."""
+    access.require(scope, "metadata/secrets/read")
+    return list(
+        scope.session.exec(
+            select(Secret)
+            .where(Secret.workspace_id == scope.workspace_id, col(Secret.deleted_at).is_(None))
+            .where(col(Secret.name).startswith(prefix, autoescape=True))
+            .order_by(col(Secret.name))
+        )
+    )
 
 
 def remove(scope: Scope, name: str) -> None:

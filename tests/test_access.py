@@ -21,6 +21,8 @@ EXEMPT = {
     ("jobs", "explain"): "part of the worker's move",
     ("assets", "hold"): "part of what is done with it",
     ("lineage", "record"): "part of the change that makes it true",
+    ("lineage", "forget_sources"): "part of the change that tells it anew",
+    ("endpoints", "shift"): "part of the change of traffic that somebody, or the worker, has decided",
     ("artifacts", "roots"): "a path, used after jobs.get has asked",
 }
 

@@ -16,9 +16,17 @@ ICONS = {
     "environment": "deployed_code",
     "component": "widgets",
     "model": "model_training",
+    "deployment": "cloud_upload",
     "uri": "link",
 }
-SPOKEN = {"job": "Job", "data": "Data", "environment": "Environment", "component": "Component", "model": "Model"}
+SPOKEN = {
+    "job": "Job",
+    "data": "Data",
+    "environment": "Environment",
+    "component": "Component",
+    "model": "Model",
+    "deployment": "Deployment",
+}
 SHORT = 12
 
 
@@ -42,6 +50,9 @@ def href(node: Node) -> str:
             return context.link("data_asset", name=node.name, version=node.version)
         case "environment" | "component" | "model":
             return context.link(node.kind, name=node.name, version=node.version)
+        case "deployment":
+            is_batch = node.type == "batch"
+            return context.link("batch_endpoint" if is_batch else "endpoint", name=node.name.partition("/")[0])
     return centred(node)
 
 

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from services.specs.data import PATH_LIMIT
 from services.specs.endpoints import EndpointName
 from services.specs.environments import Environment
-from services.specs.fields import AssetName, Description, Flag, Local, Spec, Texts, Version, Whole
+from services.specs.fields import AssetName, Description, Flag, Local, Number, Spec, Texts, Version, Whole
 from services.specs.interfaces import NodeResources, Variables, nothing_is_empty
 from services.specs.models import ModelType
 from services.specs.parallel import Retry
@@ -88,6 +88,50 @@ class ContainerResources(Spec):
     limits: Texts = {}
 
 
+Share = Annotated[Number, Field(ge=0, le=1)]
+
+
+class CollectedData(Spec):
+    """The data asset that a collection is kept as."""
+
+    name: AssetName | None = None
+    version: Version | None = None
+    path: str | None = None
+
+
+class Collection(Spec):
+    """One side of the requests: whether it is kept, and of how many."""
+
+    enabled: Flag = True
+    sampling_rate: Share | None = None
+    data: CollectedData | None = None
+
+
+class Collections(Spec):
+    """What can be kept of requests."""
+
+    model_inputs: Collection | None = None
+    model_outputs: Collection | None = None
+    request: Collection | None = None
+    response: Collection | None = None
+
+
+class RequestLogging(Spec):
+    """The cloud's log of headers."""
+
+    capture_headers: list[str] = []
+
+
+class DataCollector(Spec):
+    """Requests and answers that are kept as data: the share of them from 0 to 1, and without `drop_columns`."""
+
+    collections: Collections
+    sampling_rate: Share = 1.0
+    rolling_rate: Literal["year", "month", "day", "hour", "minute"] = "hour"
+    request_logging: RequestLogging | None = None
+    drop_columns: list[str] = Field(default=[], max_length=1000)
+
+
 class OnlineDeployment(Spec):
     """A model behind an online endpoint. What is left out here can be given on the command line."""
 
@@ -114,7 +158,7 @@ class OnlineDeployment(Spec):
     app_insights_enabled: Flag = False
     egress_public_network_access: str | None = None
     private_network_connection: Flag | None = None
-    data_collector: dict[str, Any] | None = None
+    data_collector: DataCollector | None = None
 
 
 class BatchSettings(Spec):

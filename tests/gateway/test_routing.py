@@ -77,7 +77,7 @@ def test_what_is_captured_and_where(stage: Stage) -> None:
             "request": {"enabled": "False"},
         },
         "sampling_rate": 0.25,
-        "drop": ["name"],
+        "drop_columns": ["name"],
     }
     a_deployment(stage, an_endpoint(stage), spec={"data_collector": collector})
     capture = route(stage).targets["blue"].capture
