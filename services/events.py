@@ -6,7 +6,7 @@ from services import access
 from services.store.rows import Event
 from services.studio import Scope
 
-_FOLDERS = {"data": "datasets/versions"}
+_FOLDERS = {"data": "datasets/versions", "batch-endpoint": "batchEndpoints"}
 
 
 def emit(scope: Scope, kind: str, name: str, message: str, *, reason: str = "") -> None:

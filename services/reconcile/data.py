@@ -14,6 +14,7 @@ from services import datastores, locations
 from services.core.errors import Denied, EngineError, Invalid, NotFound, Unavailable
 from services.engines import downloads, files
 from services.engines.containers import Engine, Mount
+from services.job_inputs import MODELS
 from services.specs.jobs import CommandJob, Data, Output
 from services.store.rows import Datastore, Job
 from services.studio import Studio, mlflow_workspace
@@ -197,6 +198,14 @@ def _why(cause: OSError) -> str:
     return cause.strerror or "it holds something that is no file"
 
 
+def _base_name(job: Job, name: str, data: Data) -> str:
+    """Scripts of a deployment find its model under the base name of its path (SEMANTICS 42); empty for all else."""
+    if job.deployment_id is None or data.type not in MODELS:
+        return ""
+    path = str(job.resolved.get("assets", {}).get(name, {}).get("path") or data.path)
+    return path.rstrip("/").rpartition("/")[2]
+
+
 def _shown(studio: Studio, engine: Engine, job: Job, name: str, data: Data, source: Path, inside: str) -> Ready:
     is_download = data.mode in {"download", "eval_download"}
     if is_download:
@@ -210,6 +219,7 @@ def _shown(studio: Studio, engine: Engine, job: Job, name: str, data: Data, sour
             shutil.copyfile(source, copy / source.name)
             source = copy / source.name
         source = source if source.is_file() else copy
-    target = f"{inside}/INPUT_{name}" + (f"/{source.name}" if source.is_file() else "")
+    below = source.name if source.is_file() else _base_name(job, name, data)
+    target = f"{inside}/INPUT_{name}" + (f"/{below}" if below else "")
     mount = Mount(source, target, read_only=not is_download, sorted=not is_download)
     return Ready(engine.seen(mount), mount)

@@ -4,7 +4,8 @@ import hashlib
 import os
 import shlex
 import shutil
-from collections.abc import Mapping
+import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,9 @@ from services.store.rows import Job, Workspace
 from services.studio import Studio, labels
 
 RUNTIME = Path(__file__).parents[1] / "runtime"
+_BATCH = RUNTIME / "batch"
 LIVE = ("user_logs", "system_logs", "outputs", "logs")
+BATCH = "/studio/batch"
 JOB = "atelier.job"
 # Leaves the host a little of its memory when the job names no limit.
 _SHARE = 0.9
@@ -97,17 +100,21 @@ def container(
     """`memory` is the host's, in bytes; the job may have less. Writes the file of variables."""
     run = studio.folders.run(job.id)
     settings = pip_settings.for_containers(studio.folders.home)
-    runtime = _runtime(studio)
-    plain = (
+    runtime = kept_runtime(studio)
+    plain: tuple[Mount, ...] = (
         Mount(run / "user_logs", "/studio/user_logs"),
         Mount(run / "system_logs", "/studio/system_logs"),
         Mount(runtime / "entry.sh", "/studio/entry.sh", read_only=True),
         Mount(runtime / "python", "/studio/python", read_only=True),
     )
+    if job.deployment_id is not None:
+        plain += (Mount(runtime / "batch", BATCH, read_only=True),)
     copy = code(studio, job)
     seen = {mount.target: engine.seen(mount) for mount in (*plain, *settings.mounts)}
     variables = _variables(studio, job, workspace, spec, inputs, outputs, tracking, engine.seen_code(copy), seen)
     settled = {name: seen.get(value, value) for name, value in settings.environment.items()}
+    if BATCH in seen:
+        settled["ATELIER_BATCH"] = seen[BATCH]
     file = _written(run / "variables", {**settled, **variables})
     mounts = [*plain, Mount(file, "/studio/variables", read_only=True), *settings.mounts]
     mounts += [ready.mount for ready in (*inputs.values(), *outputs.values()) if ready.mount is not None]
@@ -219,16 +226,25 @@ def _memory(studio: Studio, spec: CommandJob, host: int) -> int:
     return size
 
 
-def _runtime(studio: Studio) -> Path:
+def kept_runtime(studio: Studio) -> Path:
     """The files that run inside, below our home (containers see nothing else), by content."""
-    names = ("entry.sh", "python/sitecustomize.py")
-    digest = hashlib.sha256(b"".join((RUNTIME / name).read_bytes() for name in names)).hexdigest()[:16]
+    return _kept(studio, RUNTIME, [Path("entry.sh"), Path("python/sitecustomize.py")])
+
+
+def held_at(studio: Studio, folder: Path) -> Path:
+    """The same for all Python files of a folder."""
+    return _kept(studio, folder, sorted(path.relative_to(folder) for path in folder.rglob("*.py")))
+
+
+def _kept(studio: Studio, source: Path, names: Sequence[Path]) -> Path:
+    content = b"".join(str(name).encode() + b"\0" + (source / name).read_bytes() for name in names)
+    digest = hashlib.sha256(content).hexdigest()[:16]
     target = studio.folders.home / "runtime" / digest
     if not target.is_dir():
-        part = target.with_name(f"{digest}.{os.getpid()}.part")
+        part = target.with_name(f"{digest}.{os.getpid()}.{threading.get_ident()}.part")
         for name in names:
             (part / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(RUNTIME / name, part / name)
+            shutil.copyfile(source / name, part / name)
         try:
             part.rename(target)
         except OSError:
