@@ -69,6 +69,8 @@ def _plain(value: Any) -> Any:
         plain = value.tolist()
         if type(plain).__module__.partition(".")[0] != "numpy" and not isinstance(plain, (bytes, complex)):
             return plain
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
     raise NotJson(f"run() returned a {_name(value)}, which has no JSON form; {_advice(value)}")
 
 

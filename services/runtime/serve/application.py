@@ -139,7 +139,7 @@ class Application:
                 await self._desk.do(stream.close)
 
 
-async def _body(receive: Receive) -> bytes | None:
+async def _body(receive: Receive) -> bytes | bytearray | None:
     """None when the caller went away before the end. A large one is not copied together a second time."""
     event = await receive()
     if event["type"] == "http.request" and not event.get("more_body"):

@@ -20,7 +20,7 @@ class Asked(NamedTuple):
     path: str
     query: bytes
     headers: list[tuple[bytes, bytes]]
-    body: bytes
+    body: bytes | bytearray
 
     def header(self, name: bytes) -> str:
         """Empty when it did not come; `name` in small letters."""
@@ -173,9 +173,9 @@ class Response:
 
 def flask_response() -> type:
     """AMLResponse on Flask's own Response, so that all that it can do is there."""
-    response = importlib.import_module("flask").Response
+    base: Any = importlib.import_module("flask").Response
 
-    class AMLResponse(response):  # type: ignore[misc]
+    class AMLResponse(base):  # type: ignore[misc]
         def __init__(
             self,
             message: Any,
@@ -215,4 +215,4 @@ def mark(function: Callable[..., Any], module: str) -> Callable[..., Any]:
 
 def request_type() -> type:
     """For scripts that name it in an annotation."""
-    return Request if importlib.util.find_spec("flask") is None else importlib.import_module("flask").Request  # type: ignore[no-any-return]
+    return Request if importlib.util.find_spec("flask") is None else importlib.import_module("flask").Request
