@@ -106,7 +106,10 @@ def _sealed(scope: Scope, row: Endpoint, each: Alert, before: Alert | None, wher
                 "The webhook is cut short.", where=f"{where}.webhook", hint="Give all of it: it is shown to nobody."
             )
         return each
-    host = messages.host_of(each.webhook)
+    try:
+        host = messages.host_of(each.webhook)
+    except Invalid as cause:
+        raise Invalid(cause.message, where=f"{where}.webhook") from cause
     secrets.put(scope, endpoints.webhook_place(row, each.name), each.webhook)
     return each.model_copy(update={"webhook": f"{each.webhook.partition(':')[0]}://{host}/…"})
 
