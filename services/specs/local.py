@@ -1,4 +1,4 @@
-"""A job file on somebody's machine: what must be sent, and the job without any local path."""
+"""A job's or a deployment's file on somebody's machine: what must be sent, and what is left without local paths."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from services.core.errors import Invalid
+from services.specs.deployments import InlineModel, OnlineDeployment
 from services.specs.environments import Environment
 from services.specs.jobs import CommandJob, Data
+from services.specs.models import Model
 from services.specs.problems import checked
 from services.specs.source import Source, load, load_file
 
@@ -48,6 +50,39 @@ def job(source: Source, base: Path, value: dict[str, Any] | None = None) -> Loca
     return LocalJob(spec.model_copy(update={"code": None}), source.text, code, inputs, context)
 
 
+@dataclass(frozen=True)
+class LocalDeployment:
+    """`code` is the folder of the scoring script, `model` a file or folder, `context` a build context: all on this
+    machine, to be sent; None where nothing is. Once `model` was sent, its URI belongs in the spec's `model.path`.
+    """
+
+    spec: OnlineDeployment
+    source: str
+    code: Path | None = None
+    model: Path | None = None
+    context: Path | None = None
+
+
+def deployment(source: Source, base: Path, value: dict[str, Any] | None = None) -> LocalDeployment:
+    """Reads a file of an online deployment; paths are relative to `base`, the folder of the YAML file.
+
+    `value` replaces what the file says (after `--set`). Raises Invalid with file and line.
+    """
+    base = base.resolve()
+    written, context = _environment_inlined(dict(source.value if value is None else value), base, source)
+    written = _model_inlined(written, base)
+    spec = checked(OnlineDeployment, written, source)
+    code = _scoring_code(spec, base, source)
+    model = spec.model if isinstance(spec.model, InlineModel) and not is_uri(spec.model.path) else None
+    return LocalDeployment(
+        spec,
+        source.text,
+        code,
+        existing(model.path, base, source.where(("model", "path"))) if model is not None else None,
+        context,
+    )
+
+
 def environment(source: Source, base: Path) -> tuple[Environment, Path | None]:
     """Reads an environment file: the definition without local paths, and its build context."""
     written, context = _definition_inlined(dict(source.value), base.resolve(), source, ())
@@ -77,6 +112,42 @@ def _environment_inlined(written: dict[str, Any], base: Path, source: Source) ->
         definition, context = _definition_inlined(dict(wanted), base, source, ("environment",))
         return {**written, "environment": definition}, context
     return written, None
+
+
+def _model_inlined(written: dict[str, Any], base: Path) -> dict[str, Any]:
+    """A model's own YAML file in the place of its path, which is relative to that file; a plain path as a mapping."""
+    wanted = written.get("model")
+    if not isinstance(wanted, str) or is_uri(wanted):
+        return written
+    path = _yaml_path(wanted, base)
+    if path is None:
+        is_path = wanted.startswith((".", "/", "~", "file:")) or "/" in wanted or (base / wanted).exists()
+        return {**written, "model": {"path": wanted}} if is_path else written
+    file = load_file(path)
+    model = checked(Model, dict(file.value), file).model_dump(mode="json", exclude_unset=True, exclude={"job_name"})
+    if not is_uri(model["path"]):
+        model["path"] = str(existing(model["path"], path.parent.resolve(), file.where(("path",))))
+    return {**written, "model": model}
+
+
+def _scoring_code(spec: OnlineDeployment, base: Path, source: Source) -> Path | None:
+    """The folder that holds the scoring script. Raises Invalid where it does not."""
+    wanted = spec.code_configuration
+    if wanted is None:
+        return None
+    at = source.where(("code_configuration", "code"))
+    if is_uri(wanted.code):
+        raise Invalid("Code must be a local folder.", where=at)
+    code = existing(wanted.code, base, at)
+    if not code.is_dir():
+        raise Invalid(f"'{wanted.code[:200]}' is a file; code is the folder that holds the script.", where=at)
+    script = code / wanted.scoring_script
+    if not script.is_file() or code not in script.resolve().parents:
+        raise Invalid(
+            f"'{wanted.scoring_script[:200]}' was not found in {code}.",
+            where=source.where(("code_configuration", "scoring_script")),
+        )
+    return code
 
 
 def _definition_inlined(
