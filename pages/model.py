@@ -23,6 +23,9 @@ TABS = {
 def actions(row: Asset) -> None:
     which = f"--name {row.name} --version {row.version}"
     parts.cli(f"atelier model show {which}", f"atelier model download {which} -p .", f"atelier model approve {which}")
+    reason = context.may("onlineEndpoints/deployments/write")
+    there = context.link("new_endpoint", model=row.name, version=row.version)
+    st.html(parts.button("Deploy", there, glyph="rocket_launch", primary=True, reason=reason), width="content")
     assetpage.lineage(row)
     approved = "approval" in row.facts
     if not approved and parts.act("Approve", "models/approve/action", glyph="verified"):

@@ -15,7 +15,7 @@ from app.ui.text import plain
 from services.core.times import iso
 
 ASSETS = Path(__file__).parent / "assets"
-Kind = Literal["text", "muted", "code", "link", "status", "time", "duration", "num", "size", "tags"]
+Kind = Literal["text", "muted", "code", "link", "status", "time", "duration", "num", "size", "tags", "shares"]
 
 _table = st.components.v2.component(
     "atelier_table",
@@ -117,6 +117,16 @@ def lasting(start: datetime | None, end: datetime | None, *, live: bool) -> dict
 
 def tags(pairs: Mapping[str, str]) -> list[str]:
     return [plain(f"{key}: {value}" if value else key, 80) for key, value in pairs.items()][:4]
+
+
+def shares(percents: Mapping[str, int], tones: Mapping[str, str], note: str = "") -> dict[str, object] | None:
+    """A thin bar of who gets how much, in percent; None where nobody gets anything."""
+    parts = [
+        {"name": plain(name, 80), "percent": percent, "tone": tones.get(name, "gray")}
+        for name, percent in percents.items()
+        if percent
+    ]
+    return {"parts": parts, "note": plain(note, 200)} if parts or note else None
 
 
 def _head(column: Column, order: str) -> dict[str, object]:

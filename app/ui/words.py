@@ -31,11 +31,39 @@ TONES = {
     JobStatus.NotResponding: "orange",
     JobStatus.Paused: "gray",
 }
-_OTHER = {"Succeeded": "green", "Building": "blue", "Ready": "green", "Creating": "blue", "Deleting": "orange"}
+_OTHER = {
+    "Succeeded": "green",
+    "Building": "blue",
+    "Ready": "green",
+    "Creating": "blue",
+    "Deleting": "orange",
+    "Healthy": "green",
+    "Updating": "blue",
+    "Asleep": "violet",
+    "Unhealthy": "orange",
+    "Draining": "orange",
+    "RolledBack": "orange",
+}
+_MOVING = frozenset(
+    {
+        "Running",
+        "Preparing",
+        "Provisioning",
+        "Starting",
+        "Finalizing",
+        "CancelRequested",
+        "Building",
+        "Creating",
+        "Updating",
+        "Deleting",
+        "Draining",
+    }
+)
 _LABELS = {
     "NotStarted": "Not started",
     "CancelRequested": "Cancel requested",
     "NotResponding": "Not responding",
+    "RolledBack": "Rolled back",
 }
 
 
@@ -53,4 +81,4 @@ def label(status: str) -> str:
 
 def is_moving(status: str) -> bool:
     """Whether its dot pulses."""
-    return status in {"Running", "Preparing", "Provisioning", "Starting", "Finalizing", "CancelRequested", "Building"}
+    return status in _MOVING

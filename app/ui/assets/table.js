@@ -15,6 +15,9 @@ const cells = {
   duration: value => value.since ? [make("span", {"data-since": value.since}, spoken((Date.now() - Date.parse(value.since)) / 1000))] : [spoken(value.seconds)],
   num: value => [typeof value === "number" ? String(Number(value.toPrecision(6))) : String(value)],
   size: value => [size(value)],
+  shares: value => [make("span", {class: "share", title: value.parts.map(part => `${part.name} ${part.percent} %`).join(", ")},
+    value.parts.length ? make("span", {class: "bar"}, ...value.parts.map(part => make("i", {"data-tone": part.tone, style: {width: `${part.percent}%`}}))) : null,
+    make("span", {}, value.parts.map(part => value.parts.length === 1 ? part.name : `${part.name} ${part.percent}`).join(" · ")), value.note ? make("small", {}, value.note) : null)],
   tags: value => value.map(text => make("span", {class: "tag", title: text}, text)),
 }
 const cell = (column, value) => {

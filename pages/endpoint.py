@@ -1,0 +1,29 @@
+"""One online endpoint: its deployments and their traffic, a place to try it, and how programs call it."""
+
+from functools import partial
+from pathlib import Path
+
+import streamlit as st
+
+from app import context
+from app.ui import address, endpoint_actions, endpoint_consume, endpoint_details, endpoint_words, parts, tabs
+from services import endpoints
+
+TABS = {
+    "details": ("Details", endpoint_details.show),
+    "consume": ("Consume", endpoint_consume.show),
+}
+STYLE = Path(endpoint_details.__file__).parent / "assets" / "endpoints.css"
+
+st.html(STYLE)
+with context.scope() as scope:
+    row = endpoints.get(scope, address.text("name"))
+    found = endpoints.deployments_of(scope, row)
+crumbs = [("Endpoints", context.link("endpoints"))]
+chip = parts.chip(endpoint_words.health(row, found))
+with parts.header(row.name, crumbs=crumbs, after=chip, below=row.description or None):
+    endpoint_actions.show(row, found)
+endpoint_actions.asked(row, found)
+if row.message:
+    parts.banner("orange", row.message)
+tabs.show("endpoint", {word: (label, partial(draw, row.name)) for word, (label, draw) in TABS.items()})

@@ -1,0 +1,261 @@
+"""The screens of endpoints: the list, the wizard, and an endpoint's details and ways to be called."""
+
+import json
+import re
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from services import deployments, endpoints
+from services.core.states import ProvisioningState
+from tests.conftest import Stage
+from tests.pages import serving_seed
+from tests.pages.conftest import Opened, said
+
+
+@pytest.fixture
+def served(house: Stage) -> Stage:
+    serving_seed.lived_in(house)
+    return house
+
+
+def data(test: AppTest) -> str:
+    """What components are given, which is all that they can show."""
+    return json.dumps([str(each.proto) for each in test.get("bidi_component")])
+
+
+def is_whole(test: AppTest) -> bool:
+    return not test.exception and "This page could not be shown" not in said(test)
+
+
+def act(test: AppTest, label: str) -> AppTest:
+    return test.button(key=f"act_{label}").click().run()
+
+
+def test_an_empty_list_says_what_to_do(house: Stage, opened: Opened) -> None:
+    words = said(opened("endpoints"))
+    assert "No endpoints yet" in words
+    assert "/new_endpoint?ws=lab" in words
+
+
+def test_a_list_says_how_each_is_and_who_gets_its_traffic(served: Stage, opened: Opened) -> None:
+    test = opened("endpoints")
+    assert is_whole(test)
+    shown = data(test)
+    for word in ("flowers", "Healthy", "Failed", "Empty", "Updating", "120", "mirrors to green 20 %"):
+        assert word in shown, word
+
+
+def test_a_word_narrows_the_list(served: Stage, opened: Opened) -> None:
+    shown = data(opened("endpoints", q="flow"))
+    assert "flowers" in shown
+    assert "broken" not in shown
+    assert "No endpoints match" in said(opened("endpoints", q="nothing-like-it"))
+
+
+@pytest.mark.parametrize("name", ["flowers", "broken", "empty", "growing"])
+@pytest.mark.parametrize("tab", ["details", "consume"])
+@pytest.mark.parametrize("who", ["ada", "cleo"])
+def test_every_tab_opens_for_every_endpoint(served: Stage, opened: Opened, name: str, tab: str, who: str) -> None:
+    assert is_whole(opened("endpoint", getattr(served, who), name=name, tab=tab))
+
+
+def test_a_card_says_what_stands_behind_a_deployment(served: Stage, opened: Opened) -> None:
+    words = said(opened("endpoint", name="flowers"))
+    for word in (
+        "iris:1",
+        "iris:2",
+        "90 %",
+        "mirrored",
+        "2 of 2 ready",
+        "MLflow model, no code",
+        "2.3s",
+        "team: garden",
+    ):
+        assert word in words, word
+    assert "/model?ws=lab&amp;name=iris&amp;version=2" in words
+
+
+def test_a_failed_deployment_shows_its_last_words_as_text(served: Stage, opened: Opened) -> None:
+    words = said(opened("endpoint", name="broken"))
+    assert "UserScriptImportError" in words
+    assert "No module named" in words
+    assert "<script>" not in words
+
+
+def test_what_has_traffic_cannot_be_deleted_and_says_why(served: Stage, opened: Opened) -> None:
+    words = said(opened("endpoint", name="flowers"))
+    assert "It has 90 % of the traffic: move that to another deployment first." in words
+    test = opened("endpoint", name="flowers", do="delete", of="blue")
+    assert "move that to another deployment first" in said(test)
+    assert "_confirm_do" not in [each.key for each in test.button]
+
+
+def test_deleting_asks_for_the_name_once(served: Stage, opened: Opened) -> None:
+    with served.scope() as scope:
+        endpoints.set_traffic(scope, "flowers", {"blue": 100})
+    test = opened("endpoint", name="flowers", do="delete", of="green")
+    assert "do" not in test.query_params
+    assert test.button(key="_confirm_do").disabled
+    assert "_confirm_do" not in [each.key for each in test.run().button]
+    assert act(opened("endpoint", name="empty"), "Delete").button(key="_confirm_do").disabled
+
+
+def test_a_deployment_is_edited_from_what_stands(served: Stage, opened: Opened) -> None:
+    test = opened("endpoint", name="flowers", do="edit", of="blue")
+    assert is_whole(test)
+    assert test.selectbox(key="edit_version").options == ["2", "1"]
+    assert test.selectbox(key="edit_version").value == "1"
+    assert test.number_input(key="edit_count").value == 2
+    assert test.number_input(key="edit_timeout").value == 5000
+
+
+def test_an_endpoint_stops_and_starts(served: Stage, opened: Opened) -> None:
+    act(opened("endpoint", name="flowers"), "Stop")
+    test = opened("endpoint", name="flowers")
+    assert "Stopped" in said(test)
+    act(test, "Start")
+    with served.scope() as scope:
+        assert endpoints.get(scope, "flowers").desired == "run"
+
+
+def test_one_click_brings_the_traffic_back(served: Stage, opened: Opened) -> None:
+    with served.scope() as scope:
+        endpoints.set_traffic(scope, "flowers", {"green": 100})
+    act(opened("endpoint", name="flowers"), "Roll back")
+    with served.scope() as scope:
+        assert endpoints.get(scope, "flowers").traffic == {"blue": 90, "green": 10}
+
+
+def test_traffic_is_saved_as_the_sliders_stand(served: Stage, opened: Opened) -> None:
+    test = opened("endpoint", name="flowers", edit="traffic")
+    assert "atelier_traffic" in data(test)
+    test.button(key="act_save_traffic").click().run()
+    assert "edit" not in test.query_params
+    with served.scope() as scope:
+        row = endpoints.get(scope, "flowers")
+        assert (row.traffic, row.mirror_traffic) == ({"blue": 90, "green": 10}, {"green": 20})
+
+
+def test_a_reader_sees_why_nothing_can_be_changed(served: Stage, opened: Opened) -> None:
+    test = opened("endpoint", served.cleo, name="flowers")
+    assert all(each.disabled for each in test.button if (each.key or "").startswith("act_"))
+    for verb in ("edit", "delete"):
+        asked = opened("endpoint", served.cleo, name="flowers", do=verb, of="green")
+        assert not {"edit_save", "_confirm_do"} & {each.key for each in asked.button}
+
+
+@pytest.mark.parametrize("who", ["ada", "cleo"])
+def test_keys_are_not_in_the_page_before_they_are_asked_for(served: Stage, opened: Opened, who: str) -> None:
+    with served.scope() as scope:
+        keys = endpoints.keys(scope, "flowers")
+    test = opened("endpoint", getattr(served, who), name="flowers", tab="consume")
+    everything = str([str(each.proto) for kind in ("bidi_component", "html", "code") for each in test.get(kind)])
+    assert keys.primary not in everything
+    assert keys.secondary not in everything
+    assert ("Your role here does not allow this" in data(test)) is (who == "cleo")
+
+
+def test_code_calls_the_chosen_deployment_with_a_kept_sample(served: Stage, opened: Opened) -> None:
+    words = said(opened("endpoint", name="flowers", tab="consume", lang="curl", deployment="green"))
+    assert "/lab/flowers/score" in words
+    assert "azureml-model-deployment: green" in words
+    assert '"north"' in words
+
+
+def test_hostile_words_of_an_endpoint_stay_text(served: Stage, opened: Opened) -> None:
+    with served.scope() as scope:
+        endpoints.update(scope, "flowers", description="<img src=x>", tags={"<b>": "<script>"})
+        row = deployments.get(scope, "flowers", "blue")
+        row.message, row.provisioning_state = "<script>alert(1)</script>", ProvisioningState.Failed
+        scope.session.add(row)
+    words = said(opened("endpoint", name="flowers"))
+    assert "<img" not in words
+    assert "<script" not in words
+
+
+def wizard(opened: Opened, **parameters: str) -> AppTest:
+    test = opened("new_endpoint", **parameters)
+    assert is_whole(test)
+    return test
+
+
+def test_without_a_model_the_wizard_says_to_register_one(house: Stage, opened: Opened) -> None:
+    words = said(wizard(opened))
+    assert "No model is registered yet" in words
+    assert "/new_model?ws=lab" in words
+
+
+def test_an_mlflow_model_is_deployed_by_one_click(house: Stage, opened: Opened) -> None:
+    with house.scope() as scope:
+        serving_seed.model(scope)
+        serving_seed.custom(scope)
+    test = wizard(opened)
+    assert re.search(r"model: azureml:iris:1", said(test))
+    act(test, "Create")
+    assert is_whole(test)
+    with house.scope() as scope:
+        row = deployments.get(scope, "iris", "blue")
+        assert endpoints.get(scope, "iris").auth_mode == "key"
+        assert (row.wants_all_traffic, row.instance_count, row.spec["model"]) == (True, 1, "azureml:iris:1")
+        assert row.resolved["server"] == "mlflow"
+
+
+def test_the_model_pages_deploy_leads_here_with_the_version_chosen(served: Stage, opened: Opened) -> None:
+    assert "/new_endpoint?ws=lab&amp;model=iris&amp;version=1" in said(opened("model", name="iris", version="1"))
+    assert "azureml:iris:1" in said(wizard(opened, model="iris", version="1"))
+
+
+def test_a_second_deployment_gets_no_traffic_at_first(served: Stage, opened: Opened) -> None:
+    with served.scope() as scope:
+        endpoints.set_traffic(scope, "flowers", {"blue": 100})
+    test = wizard(opened, model="wine", endpoint="flowers")
+    words = said(test)
+    assert "endpoint.yml" not in words
+    test.text_input(key="deployment_name:flowers").input("red").run()
+    act(test, "Create")
+    with served.scope() as scope:
+        row = deployments.get(scope, "flowers", "red")
+        assert not row.wants_all_traffic
+        assert endpoints.get(scope, "flowers").traffic["blue"] == 100
+
+
+def test_all_of_the_traffic_is_a_choice(served: Stage, opened: Opened) -> None:
+    test = wizard(opened, model="wine", endpoint="flowers")
+    choice = test.button_group(key="deployment_traffic")
+    choice.set_value("all")
+    act(test.run(), "Create")
+    with served.scope() as scope:
+        assert deployments.get(scope, "flowers", "blue-2").wants_all_traffic
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"), [("a", "3–32 letters"), ("flowers", "exists already"), ("1st-of-all", "a letter first")]
+)
+def test_a_name_that_cannot_be_is_said_at_its_field(served: Stage, opened: Opened, name: str, sentence: str) -> None:
+    test = wizard(opened, model="iris")
+    test.text_input(key="endpoint_name:iris").input(name).run()
+    assert sentence in said(test)
+    assert test.button(key="act_Create").disabled
+
+
+def test_settings_are_in_the_yaml_beside(served: Stage, opened: Opened) -> None:
+    test = wizard(opened, model="iris")
+    test.number_input(key="deployment_timeout").set_value(60_000).run()
+    test.number_input(key="deployment_count").set_value(2).run()
+    test.toggle(key="deployment_collects").set_value(True).run()
+    words = said(test)
+    for word in ("request_timeout_ms: 60000", "instance_count: 2", "model_inputs"):
+        assert word in words, word
+
+
+def test_a_model_of_another_kind_needs_a_script_and_an_environment(served: Stage, opened: Opened) -> None:
+    test = wizard(opened, model="forest")
+    assert "Send a scoring script" in said(test)
+    assert test.button(key="act_Create").disabled
+
+
+def test_a_reader_may_look_at_the_wizard_only(served: Stage, opened: Opened) -> None:
+    test = opened("new_endpoint", served.cleo, model="iris")
+    assert is_whole(test)
+    assert test.button(key="act_Create").disabled
