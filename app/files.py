@@ -7,13 +7,13 @@ import anyio.to_thread
 from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import FileResponse, Response
 
-from app import links, receiving, streams, tiles
+from app import links, receiving, request_stream, streams, tiles
 from app.api import datastores, runs
 from app.api import tiles as drawing
 from app.api.bodies import body
 from app.api.caller import Asking
 from app.api.uploads import Announcement, shown
-from services import artifacts, assets, data, logs, models, run_files, uploads
+from services import artifacts, assets, data, logs, models, requests, run_files, uploads
 from services.engines.contents import Contents
 from services.specs.tiles import Drawing
 
@@ -34,6 +34,13 @@ def log(
     with asking.scope(ws) as scope:
         logs.read(scope, job, file=file, offset=0, limit=1)
     return streams.log(asking, ws, job, file, offset)
+
+
+@router.get("/requests/{ws}/{name}")
+def follow_requests(asking: Asking, ws: str, name: str, after: Annotated[int | None, Query(ge=0)] = None) -> Response:
+    with asking.scope(ws) as scope:
+        newest = requests.newest(scope, name)
+    return request_stream.follow(asking, ws, name, newest if after is None else after)
 
 
 @router.get("/artifact/{ws}/{job}")

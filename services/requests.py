@@ -11,12 +11,12 @@ from services import access, endpoints
 from services.core.errors import Invalid, NotFound
 from services.core.paging import MOST
 from services.core.times import iso
+from services.engines.run_tables import as_csv
 from services.store.request_rolls import Series
 from services.store.requests import Agreement, Record, Requests, Sample, Window
 from services.studio import Scope
 
 _CODE = re.compile(r"\A[1-5](?:\d\d|xx)\Z", re.ASCII)
-_PAGE = 1000
 SECONDS = 60
 
 
@@ -59,17 +59,26 @@ def listed(scope: Scope, endpoint: str, query: RequestQuery | None = None) -> li
     return _asked(scope.studio.requests, endpoints.get(scope, endpoint).id, _checked(query or RequestQuery()))
 
 
-def everything(scope: Scope, endpoint: str, query: RequestQuery | None = None) -> Iterator[Record]:
-    """All that match, read while they are taken, also after this transaction; `limit` does not count."""
+def exported(scope: Scope, endpoint: str, query: RequestQuery | None = None) -> Iterator[bytes]:
+    """All that match, as CSV; read while it is taken, also after this transaction. `limit` does not count."""
     access.require(scope, "onlineEndpoints/read")
-    row, checked = endpoints.get(scope, endpoint), _checked(replace(query or RequestQuery(), limit=_PAGE))
-    return _pages(scope.studio.requests, row.id, checked)
+    row, checked = endpoints.get(scope, endpoint), _checked(replace(query or RequestQuery(), limit=MOST))
+    heads = list(as_json(Record(0.0, "", "", "")))
+    pages = _pages(scope.studio.requests, row.id, checked)
+    return as_csv(heads, ([list(as_json(each).values()) for each in page] for page in pages))
 
 
-def fresh(scope: Scope, endpoint: str, after: int) -> list[Record]:
-    """Those that came after the one of this id, oldest first, at most 500 at once: for who follows the log."""
+def fresh(scope: Scope, endpoint: str, after: int, *, limit: int = 200) -> list[Record]:
+    """Those that came after the one of this id, oldest first; of more than `limit` the newest: for who follows."""
     access.require(scope, "onlineEndpoints/read")
-    return scope.studio.requests.fresh(endpoints.get(scope, endpoint).id, after)
+    return scope.studio.requests.fresh(endpoints.get(scope, endpoint).id, after, limit)
+
+
+def newest(scope: Scope, endpoint: str) -> int:
+    """The id from which on to follow; 0 before the first request of all."""
+    access.require(scope, "onlineEndpoints/read")
+    endpoints.get(scope, endpoint)
+    return scope.studio.requests.newest()
 
 
 def summary(scope: Scope, endpoint: str, *, seconds: float = SECONDS) -> list[Summary]:
@@ -184,9 +193,9 @@ def _asked(log: Requests, endpoint_id: str, query: RequestQuery) -> list[Record]
     )
 
 
-def _pages(log: Requests, endpoint_id: str, query: RequestQuery) -> Iterator[Record]:
+def _pages(log: Requests, endpoint_id: str, query: RequestQuery) -> Iterator[list[Record]]:
     while page := _asked(log, endpoint_id, query):
-        yield from page
+        yield page
         query = replace(query, before=page[-1].id)
 
 

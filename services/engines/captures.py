@@ -44,7 +44,7 @@ _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
+class Captured:
     """A request and what the model answered. `at` in seconds since 1970; a body of None was too large to be held."""
 
     at: float
@@ -66,12 +66,12 @@ class Captures:
         self.dropped = 0
         self._numbers: dict[str, int] = {}
 
-    def write(self, capture: Capture, collection: str, exchanges: Sequence[Exchange]) -> int:
+    def write(self, capture: Capture, collection: str, found: Sequence[Captured]) -> int:
         """Appends a line each, and says how many; never raises. Who samples has done it before."""
         if collection not in SIDES or not _NAME.match(collection):
             return 0
         hours: dict[str, list[bytes]] = {}
-        for each in exchanges:
+        for each in found:
             hour = datetime.fromtimestamp(each.at, UTC).strftime("%Y/%m/%d/%H")
             hours.setdefault(hour, []).append(line(capture, collection, each))
         written = 0
@@ -101,11 +101,11 @@ class Captures:
             os.close(inner)
 
 
-def line(capture: Capture, collection: str, exchange: Exchange) -> bytes:
+def line(capture: Capture, collection: str, captured: Captured) -> bytes:
     """One event, with the line's end. A body that cannot be rid of dropped columns is left out."""
     side = SIDES[collection]
     body, said = (
-        (exchange.request, exchange.request_type) if side == "request" else (exchange.answer, exchange.answer_type)
+        (captured.request, captured.request_type) if side == "request" else (captured.answer, captured.answer_type)
     )
     deployment = Path(capture.folder)
     event: dict[str, Any] = {
@@ -114,7 +114,7 @@ def line(capture: Capture, collection: str, exchange: Exchange) -> bytes:
         "source": f"/onlineEndpoints/{deployment.parent.name}/deployments/{deployment.name}",
         "type": f"azureml.inference.{collection}",
         "datacontenttype": "application/json",
-        "time": datetime.fromtimestamp(exchange.at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "time": datetime.fromtimestamp(captured.at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "data": None,
     }
     size = len(body or b"")
@@ -127,11 +127,11 @@ def line(capture: Capture, collection: str, exchange: Exchange) -> bytes:
         event["datacontenttype"] = _printable(said)
         if body and size <= TEXT_LIMIT and not capture.drop:
             event["data_base64"] = base64.b64encode(body).decode()
-    event |= {"path": _printable(exchange.path), "method": exchange.method} if side == "request" else {}
+    event |= {"path": _printable(captured.path), "method": captured.method} if side == "request" else {}
     event |= {
         "contentrange": f"bytes 0-{max(0, size - 1)}/{size}",
-        "correlationid": _printable(exchange.client_request_id or exchange.request_id),
-        "xrequestid": exchange.request_id,
+        "correlationid": _printable(captured.client_request_id or captured.request_id),
+        "xrequestid": captured.request_id,
         "agent": "atelier",
     }
     return orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE)

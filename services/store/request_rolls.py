@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -254,7 +254,7 @@ def _table(step: int, since: float, now: float) -> str:
 
 def _rows(
     connection: sqlite3.Connection, table: str, places: Sequence[int], kinds: Sequence[str], since: int, until: int
-) -> list[tuple[int, ...]]:
+) -> list[tuple[Any, ...]]:
     query = f"SELECT at, {', '.join(_COLUMNS)} FROM {table} WHERE place = ? AND kind = ? AND at >= ? AND at < ?"  # noqa: S608
     return [
         row

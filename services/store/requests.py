@@ -234,7 +234,7 @@ class Requests:
         self._lock = threading.Lock()
         self._writer: _Opened | None = None
         self._readers: queue.LifoQueue[_Opened] = queue.LifoQueue(_IDLE_READERS)
-        self._trimmed = 0.0
+        self._trimmed = clock()
         self._told = 0.0
 
     def write(self, records: Sequence[Record], diffs: Sequence[Compared] = (), gauges: Sequence[Gauge] = ()) -> None:
@@ -289,8 +289,8 @@ class Requests:
         """The id of the record that came last, of any endpoint; 0 before the first."""
         return self._read(lambda connection: int(connection.execute(_NEWEST).fetchone()[0]))
 
-    def fresh(self, endpoint_id: str, after: int, limit: int = 500) -> list[Record]:
-        """Those with a higher id, oldest first: for who follows the log."""
+    def fresh(self, endpoint_id: str, after: int, limit: int = 200) -> list[Record]:
+        """Those with a higher id, oldest first; of more than `limit` the newest: for who follows the log."""
         return self._read(lambda connection: _fresh(connection, endpoint_id, after, limit))
 
     def window(self, deployment_id: str, seconds: float, *, since: float | None = None) -> Window:
@@ -500,9 +500,9 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]
 def _add(
     connection: sqlite3.Connection, *, records: Sequence[Record], diffs: Sequence[Compared], gauges: Sequence[Gauge]
 ) -> None:
-    places = {_placed(each): 0 for each in (*records, *gauges)}
-    for place in places:
-        places[place] = int(connection.execute(_PLACE, [_text(each) for each in place]).fetchone()[0])
+    places: dict[tuple[str, ...], int] = {_placed(each): 0 for each in (*records, *gauges)}
+    for names in places:
+        places[names] = int(connection.execute(_PLACE, [_text(each) for each in names]).fetchone()[0])
     connection.executemany(_INSERT, [(places[_placed(each)], *_values(each)) for each in map(_clean, records)])
     seconds: Tallies = {}
     last: dict[int, float] = {}
@@ -533,7 +533,8 @@ def _clean(record: Record) -> Record:
     """As it can be stored: what a caller sends may be long, or no text at all."""
     if all(len(text) <= _TEXT_LIMIT and text.isascii() for text in _texts(record)):
         return record
-    return replace(record, **{name: _text(getattr(record, name)) for name in _TEXTS})
+    changes: dict[str, Any] = {name: _text(getattr(record, name)) for name in _TEXTS}
+    return replace(record, **changes)
 
 
 def _text(text: str) -> str:
@@ -666,10 +667,10 @@ def _fresh(connection: sqlite3.Connection, endpoint_id: str, after: int, limit: 
     places = {each[0]: each[1:] for each in _places(connection, "endpoint_id", endpoint_id)}
     marks = ",".join("?" * len(places))
     # By the id, not by the place, whose index leads through all that the endpoint was ever asked.
-    query = (
-        f"SELECT id, place, {', '.join(_KEPT)} FROM request WHERE id > ? AND +place IN ({marks}) ORDER BY id LIMIT ?"  # noqa: S608
-    )
-    return [_record(row, places[row[1]]) for row in connection.execute(query, (after, *places, limit))]
+    chosen = f"WHERE id > ? AND +place IN ({marks}) ORDER BY id DESC LIMIT ?"
+    query = f"SELECT id, place, {', '.join(_KEPT)} FROM request {chosen}"  # noqa: S608
+    rows = connection.execute(query, (after, *places, limit)).fetchall()
+    return [_record(row, places[row[1]]) for row in reversed(rows)]
 
 
 def _record(row: Sequence[Any], place: Sequence[str]) -> Record:

@@ -129,6 +129,11 @@ READS |= {
     f"GET {ONLINE}/rollouts": "",
     f"GET {ONLINE}/rollouts/{{rollout}}": "",
     f"GET {ONLINE}/alerts": "",
+    f"GET {ONLINE}/requests": "",
+    f"GET {ONLINE}/metrics": "since=1",
+    f"GET {ONLINE}/summary": "",
+    f"GET {ONLINE}/agreement": "",
+    f"GET {ONLINE}/deployments/{{deployment}}/samples": "since=1",
 }
 # What is somebody's own: everybody with a role keeps some, with the body that makes the call right.
 PERSONAL: dict[str, Any] = {
@@ -189,6 +194,7 @@ WRITES |= {
 # Of a workspace, by a browser's cookie.
 BROWSER_READS = {
     "GET /files/log/{ws}/{job}": "",
+    "GET /files/requests/{ws}/{name}": "",
     "GET /files/artifact/{ws}/{job}": "path=user_logs/std_log.txt",
     "GET /files/output/{ws}/{job}": "name=model&path=a.txt",
     "GET /files/run-artifact/{ws}/{name}": "path=user_logs/std_log.txt",

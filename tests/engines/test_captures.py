@@ -9,12 +9,12 @@ import orjson
 import pytest
 
 from services.engines import captures
-from services.engines.captures import Captures, Exchange, line, records, without
+from services.engines.captures import Captured, Captures, line, records, without
 from services.engines.routes import Capture
 
 AT = 1_767_225_599.5  # 2025-12-31T23:59:59.5Z
 BODY = b'{"input_data": {"columns": ["age", "name"], "index": [0, 1], "data": [[31, "Ada"], [45, "Ben"]]}}'
-ASKED = Exchange(AT, "request-1", BODY, b"[0.25, 0.75]", client_request_id="mine", path="/score?x=1")
+ASKED = Captured(AT, "request-1", BODY, b"[0.25, 0.75]", client_request_id="mine", path="/score?x=1")
 
 
 @pytest.fixture
