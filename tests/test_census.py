@@ -1,5 +1,6 @@
 """Examples that nobody here wrote run unmodified, from the command line to containers and back."""
 
+import json
 import re
 import subprocess
 import sys
@@ -261,16 +262,65 @@ def test_p23_a_datastore_with_placeholders(outside: Outside, census: Path) -> No
     assert key not in used.err
 
 
-def test_a_script_written_for_the_clouds_command_line(outside: Outside, census: Path, tmp_path: Path) -> None:
-    (tmp_path / "az").write_text('#!/bin/sh\nshift; exec atelier "$@"\n')
-    (tmp_path / "atelier").write_text('#!/bin/sh\nexec "$PYTHON" -c "from app.cli import main; main()" "$@"\n')
+def test_p25_an_endpoint_made_by_a_script_of_the_cloud(outside: Outside, census: Path, tmp_path: Path) -> None:
+    needs("3.12")
+    done = subprocess.run(
+        ["bash", str(census / "deploy-managed-online-endpoint.sh")],
+        env=as_the_cloud(outside.studio, tmp_path),
+        cwd=census,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Endpoint created successfully\nSucceeded\nDeployment completed successfully\n" in done.stdout
+    assert done.stdout.count("[11055.977245525679, 4503.079536107787]") == 2, "asked by the command line and by curl"
+    assert "model 1: request received" in done.stdout
+
+
+def test_p26_a_model_of_mlflow_without_code(outside: Outside, census: Path) -> None:
+    needs("3.12")
+    folder = census / "endpoints" / "online" / "ncd"
+    outside.studio.ok("online-endpoint", "create", "-n", "p26", "-f", str(folder / "create-endpoint.yaml"))
+    made = ("online-deployment", "create", "-e", "p26", "-f", str(folder / "sklearn-deployment.yaml"), "--all-traffic")
+    found = outside.studio.ok(*made)
+    assert (found["provisioning_state"], found["server"]) == ("Succeeded", "mlflow")
+    assert found["model"] == "azureml:mir-sample-sklearn-ncd-model:2"
+    request = str(folder / "sample-request-sklearn.json")
+    said = outside.studio.said("online-endpoint", "invoke", "-n", "p26", "-r", request)
+    assert json.loads(said.out) == [11633.100167144927, 8522.117402885002], said.err
+    outside.studio.ok("online-endpoint", "delete", "-n", "p26", "--yes")
+
+
+def test_p27_decorated_parameters(outside: Outside, census: Path) -> None:
+    needs("3.10")
+    folder = census / "endpoints" / "online" / "managed" / "inference-schema"
+    outside.studio.ok("model", "create", "-f", str(folder / "model.yml"))
+    outside.studio.ok("online-endpoint", "create", "-n", "p27")
+    file = str(folder / "deployment-standard.yml")
+    outside.studio.ok("online-deployment", "create", "-f", file, "--set", "endpoint_name=p27", "--all-traffic")
+    request = str(folder / "sample-inputs" / "standard.json")
+    said = outside.studio.said("online-endpoint", "invoke", "-n", "p27", "-r", request)
+    assert json.loads(said.out) == {"Category": ["Virginica", "Setosa"]}, said.err
+    endpoint = outside.studio.ok("online-endpoint", "show", "-n", "p27")
+    key = outside.studio.ok("online-endpoint", "get-credentials", "-n", "p27")["primaryKey"]
+    swagger = httpx.get(endpoint["openapi_uri"], headers={"Authorization": f"Bearer {key}"}, trust_env=False)
+    assert all(name in swagger.text for name in ("sepal_length", "sepal_width", "petal_length", "petal_width"))
+    outside.studio.ok("online-endpoint", "delete", "-n", "p27", "--yes")
+
+
+def as_the_cloud(studio: Launched, folder: Path) -> dict[str, str]:
+    """Where `az ml …` is our command line."""
+    (folder / "az").write_text('#!/bin/sh\nshift; exec atelier "$@"\n')
+    (folder / "atelier").write_text('#!/bin/sh\nexec "$PYTHON" -c "from app.cli import main; main()" "$@"\n')
     for name in ("az", "atelier"):
-        (tmp_path / name).chmod(0o755)
-    variables = outside.studio.environment
-    variables |= {"PATH": f"{tmp_path}:{variables['PATH']}", "PYTHON": sys.executable}
+        (folder / name).chmod(0o755)
+    return {**studio.environment, "PATH": f"{folder}:{studio.environment['PATH']}", "PYTHON": sys.executable}
+
+
+def test_a_script_written_for_the_clouds_command_line(outside: Outside, census: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         ["bash", str(census / "run-job.sh"), "hello-world.yml"],
-        env=variables,
+        env=as_the_cloud(outside.studio, tmp_path),
         cwd=census / "jobs" / "basics",
         capture_output=True,
         text=True,

@@ -54,17 +54,21 @@ class Client:
 
     def answer(self, method: str, path: str, **what: Any) -> "httpx.Response":
         """Raises the error that the studio named, Unavailable when none answers."""
+        answer = self.reached(method, path, **what)
+        if answer.status_code >= 400:
+            raise refusal(answer)
+        return answer
+
+    def reached(self, method: str, path: str, **what: Any) -> "httpx.Response":
+        """Whatever is answered. Raises Unavailable when nobody does."""
         from app.cli.wire import httpx
 
         try:
-            answer = self._http.request(method, path, **what)
+            return self._http.request(method, path, **what)
         except httpx.ConnectError as cause:
             raise _nobody(self.url, cause) from cause
         except httpx.HTTPError as cause:
             raise Unavailable(f"The studio at {self.url} does not answer: {type(cause).__name__}.") from cause
-        if answer.status_code >= 400:
-            raise refusal(answer)
-        return answer
 
     def all(self, path: str, *, params: Any = None, most: int = 0) -> list[Any]:
         """Every row of a list, page after page; at most `most` when that is given."""

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli import assets, completion, printing
+from app.cli import assets, completion, model_deploy, printing
 from app.cli.client import Client, in_workspace, part
 from services.core.errors import Invalid
 
@@ -59,6 +59,7 @@ def create(
 
 
 assets.shared(app, NOUN, "models", COLUMNS)
+app.command()(model_deploy.deploy)
 
 
 @app.command()

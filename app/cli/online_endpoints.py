@@ -6,16 +6,21 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli import common, completion, printing, provisioning
-from app.cli.client import Client, in_workspace, named, part
+from app.cli import common, completion, printing, provisioning, rollouts
+from app.cli.client import Client, in_workspace, named, part, refusal
 from services.core.errors import Invalid
 
 app = typer.Typer(help="Online endpoints: addresses that answer at once.", no_args_is_help=True)
+app.add_typer(rollouts.app, name="rollout")
+app.command()(rollouts.rollback)
 FOLDER = "/online-endpoints"
+app.add_typer(rollouts.app, name="rollout")
+app.command()(rollouts.rollback)
 COLUMNS = ("name", "provisioning_state", "auth_mode", "traffic", "scoring_uri", "creation_context.created_at")
 REQUEST_COLUMNS = ("Time", "Method", "Path", "DeploymentName", "ResponseCode", "TotalDurationMs", "XRequestId")
 CHANGEABLE = ("description", "tags", "properties", "traffic", "mirror_traffic", "sticky")
 LONGEST_ANSWER = 600
+MODEL = "azureml-model-deployment"
 Name = Annotated[
     str,
     typer.Option("--name", "-n", help="Name of the endpoint.", autocompletion=completion.of("online-endpoints")),
@@ -137,7 +142,7 @@ def invoke(
     """Sends a request and prints the answer; exits with 1 when the model or the endpoint refused."""
     if not request_file:
         raise Invalid("An endpoint is asked something.", where="--request-file")
-    answer = Client().answer(
+    answer = Client().reached(
         "POST",
         path(name, "/invoke"),
         content=_body(request_file),
@@ -145,11 +150,17 @@ def invoke(
         headers={"Content-Type": content_type},
         timeout=LONGEST_ANSWER,
     )
+    is_asked = MODEL in answer.headers
+    if answer.status_code >= 400 and not is_asked:
+        raise refusal(answer)
     if common.chosen.query:
         printing.show(answer.json())
         return
     sys.stdout.buffer.write(answer.content if answer.content.endswith(b"\n") else answer.content + b"\n")
     sys.stdout.flush()
+    if answer.status_code >= 400:
+        printing.note(f"Error: deployment '{answer.headers[MODEL]}' was asked, and the answer is {answer.status_code}.")
+        raise typer.Exit(1)
 
 
 @app.command("get-credentials")
