@@ -10,14 +10,12 @@ from sqlmodel import Session, col, or_, select
 from services.core.names import folded
 from services.core.states import ReplicaState
 from services.core.times import now
+from services.engines import captures
 from services.engines.routes import Backend, Capture, Route, Table, Target
 from services.specs.deployments import RequestSettings
 from services.store.rows import Asset, Token, Workspace
 from services.store.serving import Deployment, Endpoint, Replica
 from services.studio import Studio
-
-CAPTURED = "modelDataCollector"
-"""The folder of the blob store below which requests and answers are kept, by endpoint and deployment."""
 
 
 def table(studio: Studio) -> Table:
@@ -108,7 +106,7 @@ def _capture(studio: Studio, endpoint: Endpoint, row: Deployment) -> Capture | N
     if not shares:
         return None
     store = studio.folders.datastore(row.workspace_id, "workspaceblobstore")
-    folder = store / CAPTURED / endpoint.name / row.name
+    folder = store / captures.FOLDER / endpoint.name / row.name
     return Capture(shares, str(folder), frozenset(map(str, said.get("drop_columns") or ())))
 
 
