@@ -38,6 +38,7 @@ from services.reconcile.rollouts import Rollouts
 from services.reconcile.run_marks import RunMarks
 from services.reconcile.sampling import SECONDS as SAMPLE_SECONDS
 from services.reconcile.sampling import Sampling
+from services.reconcile.scaling import Scaling
 from services.store.rows import Job
 from services.studio import Settings, Studio
 
@@ -57,6 +58,7 @@ METRICS_SECONDS = 30.0
 CHECK_SECONDS = 5.0
 SETTLE_SECONDS = 8.0
 ROLLOUT_SECONDS = 0.25
+SCALE_SECONDS = 0.5
 ALERT_SECONDS = 2.0
 
 
@@ -141,6 +143,7 @@ class Worker:
         self.run_marks = RunMarks(studio, self.tracking)
         self.metrics = Metrics(studio)
         self.rollouts = Rollouts(studio)
+        self.scaling = Scaling(studio)
         self.alerts = Alerts(studio)
 
     def tracking(self) -> Tracking | None:
@@ -154,7 +157,7 @@ class Worker:
         return self._client
 
     def run(self) -> None:
-        for loop in (self._watch_engine, self._listen, self._beat, self._roll_out, self._alert):
+        for loop in (self._watch_engine, self._listen, self._beat, self._roll_out, self._scale, self._alert):
             threading.Thread(target=self._guarded, args=(loop,), daemon=True, name=loop.__name__).start()
         self.jobs.note_elsewhere()
         watch = self.studio.database.watch()
@@ -283,6 +286,10 @@ class Worker:
         """In a thread of its own: bad answers bring the traffic back also while the engine is silent."""
         self.rollouts.look()
         self._stopping.wait(ROLLOUT_SECONDS)
+
+    def _scale(self) -> None:
+        self.scaling.look()
+        self._stopping.wait(SCALE_SECONDS)
 
     def _alert(self) -> None:
         self.alerts.look()
