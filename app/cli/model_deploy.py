@@ -38,7 +38,7 @@ def deploy(
         raise Invalid("Nobody else is there to get the rest of the traffic.", where="--traffic", hint="Say 100.")
     taken = {row["name"] for row in client.all(deployment_path(endpoint))}
     spec: dict[str, Any] = {
-        "name": name or _free(f"{_spoken(found['name'])[:20]}-{_spoken(found['version'])[:8]}", taken),
+        "name": name or _free(_spoken(f"{found['name'][:20]}-{found['version'][:8]}"), taken),
         "model": f"azureml:{found['name']}:{found['version']}",
         "instance_count": instance_count,
         **({"instance_type": instance_type} if instance_type else {}),
