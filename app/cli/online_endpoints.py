@@ -11,8 +11,6 @@ from app.cli.client import Client, in_workspace, named, part, refusal
 from services.core.errors import Invalid
 
 app = typer.Typer(help="Online endpoints: addresses that answer at once.", no_args_is_help=True)
-app.add_typer(rollouts.app, name="rollout")
-app.command()(rollouts.rollback)
 FOLDER = "/online-endpoints"
 app.add_typer(rollouts.app, name="rollout")
 app.command()(rollouts.rollback)
