@@ -58,8 +58,10 @@ class Tally:
 
     def load(self, in_flight: int, queued: int) -> None:
         """How busy it was at one moment."""
-        self.max_in_flight = max(self.max_in_flight, in_flight)
-        self.max_queued = max(self.max_queued, queued)
+        if in_flight > self.max_in_flight:
+            self.max_in_flight = in_flight
+        if queued > self.max_queued:
+            self.max_queued = queued
 
     def join(self, other: "Tally") -> None:
         self.requests += other.requests

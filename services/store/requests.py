@@ -191,6 +191,7 @@ CREATE TABLE request (
   client_request_id TEXT NOT NULL, total_ms REAL NOT NULL, request_ms REAL NOT NULL, response_ms REAL NOT NULL,
   throttle_ms REAL NOT NULL, kind TEXT NOT NULL, in_flight INTEGER NOT NULL, queued INTEGER NOT NULL);
 CREATE INDEX request_of ON request (place, at);
+CREATE INDEX request_failed ON request (place, at) WHERE code >= 400;
 CREATE TABLE agreement (
   endpoint_id TEXT NOT NULL, live TEXT NOT NULL, shadow TEXT NOT NULL, total INTEGER NOT NULL,
   equal INTEGER NOT NULL, PRIMARY KEY (endpoint_id, live, shadow)) WITHOUT ROWID;
@@ -355,7 +356,7 @@ class Requests:
                     with _transaction(self._writer.connection) as connection:
                         act(connection)
                     return True
-                except (sqlite3.Error, OSError, OverflowError) as cause:
+                except (sqlite3.Error, OSError, OverflowError, ValueError) as cause:
                     if not _is_damage(cause):
                         self._tell(cause)
                         return False
@@ -500,15 +501,20 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]
 def _add(
     connection: sqlite3.Connection, *, records: Sequence[Record], diffs: Sequence[Compared], gauges: Sequence[Gauge]
 ) -> None:
-    places: dict[tuple[str, ...], int] = {_placed(each): 0 for each in (*records, *gauges)}
-    for names in places:
-        places[names] = int(connection.execute(_PLACE, [_text(each) for each in names]).fetchone()[0])
-    connection.executemany(_INSERT, [(places[_placed(each)], *_values(each)) for each in map(_clean, records)])
+    names: list[tuple[str, ...]] = [_placed(each) for each in records]
+    places = dict.fromkeys([*names, *map(_placed, gauges)], 0)
+    for each in places:
+        places[each] = int(connection.execute(_PLACE, [_text(part) for part in each]).fetchone()[0])
+    connection.executemany(
+        _INSERT, [(places[name], *_values(_clean(record))) for name, record in zip(names, records, strict=True)]
+    )
     seconds: Tallies = {}
     last: dict[int, float] = {}
-    for record in records:
-        place, ended = places[_placed(record)], record.at + record.total_ms / 1000
-        tally = seconds.setdefault((place, record.kind, int(ended)), Tally())
+    for name, record in zip(names, records, strict=True):
+        place, ended = places[name], record.at + record.total_ms / 1000
+        tally = seconds.get((place, record.kind, int(ended)))
+        if tally is None:
+            tally = seconds[place, record.kind, int(ended)] = Tally()
         tally.add(record.code, record.request_size, record.response_size, record.total_ms)
         tally.load(record.in_flight, record.queued)
         if record.kind != "mirror":
@@ -531,7 +537,8 @@ def _add(
 
 def _clean(record: Record) -> Record:
     """As it can be stored: what a caller sends may be long, or no text at all."""
-    if all(len(text) <= _TEXT_LIMIT and text.isascii() for text in _texts(record)):
+    joined = "".join(_texts(record))
+    if len(joined) <= _TEXT_LIMIT and joined.isascii():
         return record
     changes: dict[str, Any] = {name: _text(getattr(record, name)) for name in _TEXTS}
     return replace(record, **changes)
@@ -641,6 +648,7 @@ def _clauses(connection: sqlite3.Connection, wanted: _Wanted) -> tuple[str, list
     if wanted.codes:
         spans = [_span(code) for code in wanted.codes]
         clauses.append(f"({' OR '.join(['code BETWEEN ? AND ?'] * len(spans))})")
+        clauses += ["code >= 400"] if all(low >= 400 for low, _ in spans) else []  # so that their own index is taken
         values += [border for span in spans for border in span]
     if wanted.search:
         clauses.append(f"({' OR '.join(f'{name} LIKE ? ESCAPE ?' for name in _SEARCHED)})")

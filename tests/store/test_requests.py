@@ -115,6 +115,24 @@ def test_pages_meet_without_gap_or_double_when_times_are_equal(log: Requests):
     assert len(set(seen)) == 100
 
 
+def test_failures_are_found_without_a_look_at_all_the_rest(log: Requests):
+    log.write([record(HOUR + index, code=200) for index in range(500)])
+    log.write([record(HOUR + 600, code=503), record(HOUR + 601, code=408)])
+    asked: list[str] = []
+    assert log._writer is not None
+    log._readers.put(log._writer)
+    log._writer.connection.set_trace_callback(asked.append)
+
+    listed = log.listed("e1", codes=("5xx", 408))
+
+    log._writer.connection.set_trace_callback(None)
+    log._readers.get()
+    assert [each.code for each in listed] == [408, 503]
+    (query,) = [each for each in asked if "FROM request" in each]
+    plan = log._writer.connection.execute(f"EXPLAIN QUERY PLAN {query}").fetchall()
+    assert "request_failed" in plan[0][3]
+
+
 def test_who_follows_gets_what_came_after_oldest_first(log: Requests):
     assert log.newest() == 0
     log.write([record(endpoint="e1"), record(endpoint="e2"), record(endpoint="e1")])
