@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -28,8 +28,11 @@ def can_fork() -> bool:
 class Forked:
     """Asked and waited for like a `subprocess.Popen`."""
 
-    def __init__(self, module: str, environment: Mapping[str, str], output: int) -> None:
-        """Runs the module's `main` in a session of its own, with what it says going to the file `output`."""
+    def __init__(self, module: str, environment: Mapping[str, str], output: int, kept: Sequence[int] = ()) -> None:
+        """Runs the module's `main` in a session of its own, with what it says going to the file `output`.
+
+        Of what this process has open it keeps the descriptors `kept`, under their numbers.
+        """
         self.returncode: int | None = None
         sys.stdout.flush()
         sys.stderr.flush()
@@ -37,7 +40,7 @@ class Forked:
         gc.freeze()  # the collector would write to every object, and unshare it
         self.pid = os.fork()
         if self.pid == 0:
-            _become(module, environment, output)
+            _become(module, environment, output, kept)
 
     def poll(self) -> int | None:
         if self.returncode is None:
@@ -60,7 +63,7 @@ class Forked:
         return code
 
 
-def _become(module: str, environment: Mapping[str, str], output: int) -> NoReturn:
+def _become(module: str, environment: Mapping[str, str], output: int, kept: Sequence[int]) -> NoReturn:
     """Never returns to the parent's code: what that holds open or would do at its exit is not the child's."""
     code = 1
     try:
@@ -70,7 +73,10 @@ def _become(module: str, environment: Mapping[str, str], output: int) -> NoRetur
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(output, 1)
         os.dup2(output, 2)
-        os.closerange(3, _DESCRIPTORS)  # the lock on the home is among them, and ends with the parent alone
+        first = 3
+        for number in (*sorted(kept), _DESCRIPTORS):
+            os.closerange(first, number)  # the lock on the home is among them, and ends with the parent alone
+            first = number + 1
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
         os.environ.update(environment)
         sys.argv = [module]

@@ -1,7 +1,9 @@
 """Whether the studio is there (healthz), whether jobs can be submitted (readyz), and numbers for Prometheus."""
 
+import http.client
 import secrets
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Request
 from sqlalchemy import func
@@ -16,6 +18,7 @@ from services.store.rows import Fact, Job, Workspace
 from services.studio import Studio
 
 ALIVE_SECONDS = 15
+GATEWAY_SECONDS = 1.0
 # New with each start: an open page that finds another one loads itself again, for its session is gone.
 PROCESS = secrets.token_hex(8)
 router = APIRouter(include_in_schema=False)
@@ -28,7 +31,7 @@ def healthz() -> Response:
 
 @router.api_route("/readyz", methods=["GET", "HEAD"])
 def readyz(request: Request) -> Response:
-    """200 once jobs can be submitted: database, worker, engine and the way to tracking are there."""
+    """200 once jobs can be submitted: database, worker, engine, the way to tracking and the gateway are there."""
     states = state(request.app.state.studio)
     is_ready = all(value == "ready" for value in states.values())
     return JSONResponse({"status": "ready" if is_ready else "not ready", **states}, 200 if is_ready else 503)
@@ -65,7 +68,21 @@ def state(studio: Studio) -> dict[str, str]:
         "worker": "ready" if _age(facts.get("worker")) < ALIVE_SECONDS else "not alive",
         "engine": _engine(facts.get("engine")),
         "tracking": "ready" if "tracking" in facts and "gateway" in facts else "starting",
+        **({"gateway": _gateway(facts["scoring"])} if "scoring" in facts else {}),
     }
+
+
+def _gateway(fact: Fact) -> str:
+    """Asked itself: its socket is open, kept by the supervisor, while it is started again."""
+    where = urlsplit(str(fact.value["url"]))
+    connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=GATEWAY_SECONDS)
+    try:
+        connection.request("GET", "/healthz")
+        return "ready" if connection.getresponse().status == 200 else "not alive"
+    except (OSError, http.client.HTTPException):
+        return "not alive"
+    finally:
+        connection.close()
 
 
 def _engine(fact: Fact | None) -> str:

@@ -1,4 +1,4 @@
-"""The supervisor: starts tracking, web and worker, restarts what falls over, and stops them in order."""
+"""The supervisor: starts tracking, web, worker and gateway, restarts what falls over, and stops them in order."""
 
 import logging
 import os
@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 
 from app import presence
 from app.forked import Forked, can_fork
+from app.gateway import address
 from app.orphan import VARIABLE
 from services import sessions
 from services.core.errors import AtelierError, Conflict, Denied
@@ -32,6 +33,8 @@ FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
 STEADY_SECONDS = 30.0
 PATIENCE = 10.0
 STOP_SECONDS = {"web": 4.0, "worker": 8.0, "tracking": 2.0}  # 15 s in all, by promise
+DRAIN_SECONDS = 14.0  # of the gateway, meanwhile
+REPLACED_SECONDS = 3.0
 LEFTOVER_SECONDS = 10.0
 LOG_BYTES = 20 << 20
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -39,13 +42,17 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 @dataclass
 class Child:
-    """One process: the module that it runs and with what, and how it fares; `after` holds back its first start."""
+    """One process: the module that it runs and with what, and how it fares; `after` holds back its first start.
+
+    `kept` are descriptors of this process that it is given under the same numbers.
+    """
 
     name: str
     module: str
     arguments: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     after: Callable[[], bool] | None = None
+    kept: Sequence[int] = ()
     process: subprocess.Popen[bytes] | Forked | None = None
     started: float = 0.0
     wait: float = FIRST_WAIT
@@ -57,7 +64,8 @@ class Supervisor:
 
     def __init__(self, home: Path, children: Sequence[Child], say: Callable[[str, str], None]) -> None:
         self.home, self.children, self._say = home, list(children), say
-        self._stopping = threading.Event()
+        self._stopping, self._renewing = threading.Event(), threading.Event()
+        self._old: list[tuple[float, subprocess.Popen[bytes] | Forked]] = []
 
     def start(self) -> None:
         """The children that wait for nothing, as copies of this process while it has nothing open and no threads."""
@@ -72,10 +80,15 @@ class Supervisor:
         while not self._stopping.wait(0.1):
             for child in self.children:
                 self._look(child)
+            self._renew()
         self._stop_all()
 
     def stop(self) -> None:
         self._stopping.set()
+
+    def renew(self) -> None:
+        """By SIGUSR1: starts a second gateway; the first ends when it has answered what it has."""
+        self._renewing.set()
 
     def pids(self) -> dict[str, int]:
         return {child.name: child.process.pid for child in self.children if child.process is not None}
@@ -88,7 +101,7 @@ class Supervisor:
         environment = {**os.environ, **child.environment, VARIABLE: str(os.getpid())}
         with path.open("ab") as file:
             if copied:
-                child.process = Forked(child.module, environment, file.fileno())
+                child.process = Forked(child.module, environment, file.fileno(), child.kept)
             else:
                 child.process = subprocess.Popen(
                     [sys.executable, "-m", child.module, *child.arguments],
@@ -97,6 +110,7 @@ class Supervisor:
                     stdout=file,
                     stderr=file,
                     start_new_session=True,
+                    pass_fds=child.kept,
                 )
         child.started = time.monotonic()
         self._noted()
@@ -118,28 +132,52 @@ class Supervisor:
             child.after = None
             self._start(child)
 
+    def _renew(self) -> None:
+        """The old one goes on until the new one has had the time to listen: both take from the same socket."""
+        at = time.monotonic()
+        if self._renewing.is_set():
+            self._renewing.clear()
+            for child in self.children:
+                if child.kept and child.process is not None:
+                    self._old.append((at + REPLACED_SECONDS, child.process))
+                    self._start(child)
+        for due, process in self._old:
+            if process.poll() is None and at > due:
+                _signalled(process, signal.SIGTERM)
+        self._old = [(due, process) for due, process in self._old if process.poll() is None]
+
     def _noted(self) -> None:
         presence.add(self.home, children=self.pids())
 
     def _stop_all(self) -> None:
-        """Web first, so that nobody asks for what is going; containers are not touched."""
+        """Web first, so that nobody asks for what is going; containers are not touched, and the gateway answers
+        what it has meanwhile."""
+        began = time.monotonic()
+        draining = [child.process for child in self.children if child.kept and child.process is not None]
+        draining += [process for _, process in self._old]
+        for process in draining:
+            _signalled(process, signal.SIGTERM)
         for name in ("web", "worker", "tracking"):
             for child in self.children:
                 if child.name == name and child.process is not None:
                     _stopped(child.process, STOP_SECONDS[name])
+        for process in draining:
+            _stopped(process, max(0.5, began + DRAIN_SECONDS - time.monotonic()))
         for child in self.children:
             if child.process is not None and child.process.poll() is None:
                 _stopped(child.process, 1.0)
+
+
+def _signalled(process: subprocess.Popen[bytes] | Forked, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
 
 
 def _stopped(process: subprocess.Popen[bytes] | Forked, seconds: float) -> None:
     """The process and what it started itself (MLflow's server has workers)."""
     for number, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, 5.0)):
         if process.poll() is None:
-            try:
-                os.killpg(process.pid, number)
-            except ProcessLookupError:
-                pass
+            _signalled(process, number)
             try:
                 process.wait(patience)
             except subprocess.TimeoutExpired:
@@ -203,18 +241,30 @@ def check_address(settings: Settings) -> None:
             f"The studio does not listen on {settings.host}: whoever reaches it could run programs here.",
             hint="Put a proxy with TLS in front of it and say so with ATELIER_BEHIND_PROXY=true.",
         )
+    address.check(settings)
 
 
 def require_port(settings: Settings) -> None:
-    """Raises Conflict naming who has the port."""
-    with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as probe:
+    """Raises Conflict naming who has the port, or that of the gateway where the settings name one."""
+    _require(settings.host, settings.port, "--port")
+    if settings.gateway_port:
+        if settings.gateway_port == settings.port:
+            raise Conflict(
+                f"Port {settings.port} cannot be the studio's and the gateway's.",
+                hint="Choose another with ATELIER_GATEWAY_PORT.",
+            )
+        _require(address.host(settings), settings.gateway_port, "ATELIER_GATEWAY_PORT")
+
+
+def _require(host: str, port: int, named: str) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((settings.host, settings.port))
+            probe.bind((host, port))
         except OSError as cause:
             raise Conflict(
-                f"Port {settings.port} is taken by {_holder(settings.port)}.",
-                hint="Choose another with --port, or stop that program.",
+                f"Port {port} is taken by {_holder(port)}.",
+                hint=f"Choose another with {named}, or stop that program.",
             ) from cause
 
 
@@ -235,20 +285,33 @@ def _run(settings: Settings, on_ready: Callable[[str, str], None] | None) -> Non
         probe.bind(("127.0.0.1", 0))
         tracking_port = probe.getsockname()[1]
     studio.say("tracking", {"url": f"http://127.0.0.1:{tracking_port}", "pid": 0})
-    supervisor = Supervisor(settings.home, _children(settings, tracking_port), _sayer(studio))
-    presence.say(settings.home, url=url, host=settings.host, port=settings.port, started_at=iso(now()))
+    before = studio.fact("scoring")
+    listening = address.bound(settings, int(before.value.get("port", 0)) if before is not None else 0)
+    scoring = {"url": address.url(settings, listening.getsockname()[1]), "port": listening.getsockname()[1]}
+    studio.say("scoring", scoring)
+    supervisor = Supervisor(settings.home, _children(settings, tracking_port, listening), _sayer(studio))
+    presence.say(
+        settings.home,
+        url=url,
+        host=settings.host,
+        port=settings.port,
+        scoring=scoring["url"],
+        started_at=iso(now()),
+    )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stop())
+    signal.signal(signal.SIGUSR1, lambda *_: supervisor.renew())
     link = f"{url}/auth/sign-in?token={sessions.issue_sign_in(studio, owner)}"
     studio.close()  # nothing open is passed on
     supervisor.start()
     if on_ready is not None:
         on_ready(url, link)
     supervisor.run()
+    listening.close()
     studio.close()
 
 
-def _children(settings: Settings, tracking_port: int) -> list[Child]:
+def _children(settings: Settings, tracking_port: int, listening: socket.socket) -> list[Child]:
     ours = {
         "ATELIER_HOME": str(settings.home),
         "ATELIER_HOST": settings.host,
@@ -261,6 +324,12 @@ def _children(settings: Settings, tracking_port: int) -> list[Child]:
     return [
         Child("web", "app.server", environment=ours),
         Child("worker", "app.worker", environment=ours),
+        Child(
+            "gateway",
+            "app.gateway.__main__",
+            environment={**ours, address.VARIABLE: str(listening.fileno())},
+            kept=(listening.fileno(),),
+        ),
         Child(
             "tracking",
             "app.tracking_server",

@@ -93,3 +93,32 @@ print(before, can_fork())
 child.wait(30)
 """
     assert run(tmp_path, "pass", parent) == "True False"
+
+
+def test_it_keeps_the_descriptors_that_it_is_given_and_no_others(tmp_path: Path) -> None:
+    """A listening socket is handed over so: who waits in it is found by the copy."""
+    code = """
+import os, socket, sys
+from app.forked import Forked
+
+class Child:
+    @staticmethod
+    def main():
+        given = socket.socket(fileno=int(os.environ["GIVEN"]))
+        print(given.accept()[1] is not None, os.path.exists(f"/proc/self/fd/{os.environ['OTHER']}"), flush=True)
+
+sys.modules["child"] = Child
+other, given, third = (socket.create_server(("127.0.0.1", 0)) for _ in range(3))
+caller = socket.create_connection(given.getsockname())
+with open("said", "wb") as file:
+    numbers = {"GIVEN": str(given.fileno()), "OTHER": str(other.fileno())}
+    child = Forked("child", numbers, file.fileno(), (given.fileno(),))
+given.close()
+print(child.wait(30))
+"""
+    root = str(Path(__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": root}, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.strip() == "0", done.stderr
+    assert (tmp_path / "said").read_text() == "True False\n"

@@ -63,7 +63,7 @@ def _followed(client: httpx.Client, link: str) -> httpx.Response:
     return page
 
 
-@pytest.mark.parametrize("name", ["web", "worker", "tracking"])
+@pytest.mark.parametrize("name", ["web", "worker", "tracking", "gateway"])
 def test_a_child_that_falls_over_is_started_again(studio: Launched, name: str) -> None:
     before = studio.children()[name]
     os.kill(before, signal.SIGKILL)
@@ -167,9 +167,41 @@ def test_a_second_home_on_another_port_works_beside(studio: Launched, tmp_path: 
     assert studio.status()["status"] == "ready"
 
 
+def test_the_gateway_listens_where_the_studio_says_and_comes_back_there(studio: Launched) -> None:
+    """Killed or renewed: the socket stays open, and whoever asks meanwhile is answered by the next process."""
+    url = studio.status()["scoring"]
+    with httpx.Client(trust_env=False, timeout=60) as client:
+        for number in (signal.SIGKILL, signal.SIGUSR1):
+            before = studio.children()["gateway"]
+            assert studio.process is not None
+            os.kill(before if number is signal.SIGKILL else studio.process.pid, number)
+            assert client.get(f"{url}/healthz", headers={"Connection": "close"}).json() == {"status": "ok"}
+            studio.until(lambda before=before: studio.children().get("gateway", before) != before, "no new one")
+            studio.until(lambda before=before: not is_alive(before), "the old one stays")
+    assert studio.status()["scoring"] == url
+    assert studio.status()["parts"]["gateway"] == "ready"
+
+
+def test_a_taken_port_of_the_gateway_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        other = Launched(tmp_path / "other", PLAIN | {"ATELIER_GATEWAY_PORT": str(port)})
+        said = other.said("up", "--no-browser", "--port", str(other.port))
+    assert said.code == 5
+    assert f"Port {port} is taken by '" in said.err
+    same = Launched(tmp_path / "same", PLAIN | {"ATELIER_GATEWAY_PORT": str(other.port)})
+    assert "cannot be the studio's and the gateway's" in same.said("up", "--no-browser", "--port", str(other.port)).err
+
+
+def test_a_gateway_for_the_network_needs_a_proxy(tmp_path: Path) -> None:
+    said = Launched(tmp_path / "home", PLAIN | {"ATELIER_GATEWAY_HOST": "0.0.0.0"}).said("up", "--no-browser")
+    assert (said.code, "The gateway does not listen on 0.0.0.0" in said.err) == (4, True)
+
+
 def test_the_order_of_a_stop_takes_fifteen_seconds_at_most() -> None:
     assert list(supervisor.STOP_SECONDS) == ["web", "worker", "tracking"]
     assert sum(supervisor.STOP_SECONDS.values()) < 15
+    assert supervisor.DRAIN_SECONDS < 15
 
 
 def test_a_running_job_outlives_the_studio_and_is_found_again(studio: Launched, tmp_path: Path) -> None:

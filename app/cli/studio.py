@@ -89,6 +89,7 @@ def status(
         {
             "status": ready.pop("status", "starting"),
             "url": found["url"],
+            "scoring": found.get("scoring", ""),
             "home": str(folder),
             "pid": found["pid"],
             "started_at": found["started_at"],

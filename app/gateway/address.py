@@ -39,6 +39,8 @@ def bound(settings: Settings, remembered: int = 0) -> socket.socket:
                 hint="Choose another with ATELIER_GATEWAY_PORT, or stop the program that has it.",
             ) from cause
     for port in dict.fromkeys((remembered or PORT, PORT)):
+        if port == settings.port:  # the studio's own, which it has not bound yet
+            continue
         try:
             return _listening(host(settings), port)
         except OSError:
