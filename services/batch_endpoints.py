@@ -36,7 +36,6 @@ OUTPUT = "score"
 SETTINGS = "ATELIER_BATCH_SETTINGS"
 COMMAND = 'python "$ATELIER_BATCH/main.py"'
 RETRIES, TIMEOUT = 3, 30
-PIPELINES = "Deployments of pipeline components are not run by this version."
 _READY = "Ready to be invoked; the first job builds its environment where that is not built yet."
 
 
@@ -234,6 +233,34 @@ def update_deployment(
     return row
 
 
+def change_deployment(
+    scope: Scope,
+    endpoint_name: str,
+    name: str,
+    changes: Mapping[str, Any],
+    *,
+    snapshot: str | None = None,
+    context: str | None = None,
+    set_default: bool = False,
+) -> Deployment:
+    """The same for some fields of what was written: mappings are changed field by field, null takes one away."""
+    access.require(scope, "batchEndpoints/deployments/write")
+    endpoint, row = get(scope, endpoint_name), get_deployment(scope, endpoint_name, name)
+    if not changes:
+        if set_default:
+            _default(scope, endpoint, row)
+            scope.session.flush()
+        return row
+    below = {key: value for key, value in changes.items() if key in BatchSettings.model_fields}
+    wanted = {key: value for key, value in changes.items() if key not in below}
+    if below:
+        wanted["settings"] = {**(wanted.get("settings") or {}), **below}
+    spec = checked(ModelBatchDeployment, deployments._merged(row.spec, wanted))
+    return update_deployment(
+        scope, endpoint_name, name, spec, snapshot=snapshot, context=context, set_default=set_default
+    )
+
+
 def delete_deployment(scope: Scope, endpoint_name: str, name: str) -> None:
     """Its jobs stay. Raises Conflict for the default one while there are others."""
     access.require(scope, "batchEndpoints/deployments/delete")
@@ -424,7 +451,7 @@ def _put(scope: Scope, row: Deployment, spec: ModelBatchDeployment, snapshot: st
     _require_file_name(spec.batching)
     row.type, row.description = spec.type, spec.description or ""
     row.tags, row.properties = dict(spec.tags), dict(spec.properties)
-    row.spec = spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True)
+    row.spec = _written(spec)
     row.model_id, row.environment_id, row.snapshot_id = found.model.id, found.environment.id, found.snapshot
     row.resolved = {
         "model": assets.named(found.model),
@@ -437,6 +464,13 @@ def _put(scope: Scope, row: Deployment, spec: ModelBatchDeployment, snapshot: st
     for asset in (found.model, found.environment):
         assets.hold(scope, asset)
         lineage.record(scope, (str(asset.kind), asset.id), ("deployment", row.id), str(asset.kind))
+
+
+def _written(spec: ModelBatchDeployment) -> dict[str, Any]:
+    """With its settings in one place, wherever they stood."""
+    above = set(BatchSettings.model_fields)
+    written = spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True, exclude=above)
+    return {**written, "settings": spec.batching.model_dump(mode="json", exclude_none=True, exclude_unset=True)}
 
 
 def _removed(scope: Scope, row: Deployment) -> None:

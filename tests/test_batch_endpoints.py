@@ -291,6 +291,24 @@ def test_a_changed_deployment_keeps_code_that_is_not_sent_again(stage: Stage):
         assert told(invoked(scope))["mini_batch_size"] == 3
 
 
+def test_single_fields_change_wherever_they_were_written(stage: Stage):
+    with stage.scope() as scope:
+        mlflow_model(scope)
+        opened(scope)
+        deployed(scope, mini_batch_size=5, environment_variables={"KEY": "a", "B": "1"})
+        changes = {"settings": {"mini_batch_size": 6}, "error_threshold": 0, "tags": {"a": "1"}}
+        row = batch_endpoints.change_deployment(scope, "heart-batch", "blue", changes)
+        assert row.spec["settings"] == {
+            "mini_batch_size": 6, "error_threshold": 0, "environment_variables": {"KEY": "a", "B": "1"},
+        }  # fmt: skip
+        assert row.tags == {"a": "1"}
+        with pytest.raises(Invalid, match="mini_batch_size"):
+            batch_endpoints.change_deployment(scope, "heart-batch", "blue", {"settings": {"mini_batch_size": 0}})
+        deployed(scope, "green")
+        batch_endpoints.change_deployment(scope, "heart-batch", "green", {}, set_default=True)
+        assert batch_endpoints.default_of(scope, batch_endpoints.get(scope, "heart-batch")) == "green"
+
+
 def test_jobs_stay_when_endpoint_and_deployments_go(stage: Stage):
     with stage.scope() as scope:
         mlflow_model(scope)

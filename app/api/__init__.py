@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 
 from app.api import (
+    batch_endpoints,
     comparisons,
     components,
     computes,
@@ -39,6 +40,7 @@ def router() -> APIRouter:
         components,
         environments,
         models,
+        batch_endpoints,
         requests,
         lineage,
         experiments,

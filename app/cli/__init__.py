@@ -19,6 +19,8 @@ INTERRUPTED = 130
 def tree() -> TyperGroup:
     """The whole tree. Nouns are imported here, their slow parts when a command runs."""
     from app.cli import (
+        batch_deployments,
+        batch_endpoints,
         components,
         config,
         data,
@@ -68,6 +70,8 @@ def tree() -> TyperGroup:
         ("component", components),
         ("environment", environments),
         ("model", models),
+        ("batch-endpoint", batch_endpoints),
+        ("batch-deployment", batch_deployments),
         ("online-endpoint", online_endpoints),
         ("online-deployment", online_deployments),
         ("lineage", lineage),

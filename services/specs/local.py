@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from services.core.errors import Invalid
-from services.specs.deployments import InlineModel, OnlineDeployment
+from services.specs.deployments import InlineModel, ModelBatchDeployment, OnlineDeployment
 from services.specs.environments import Environment
 from services.specs.jobs import CommandJob, Data
 from services.specs.models import Model
 from services.specs.problems import checked
 from services.specs.source import Source, load, load_file
 
+PIPELINES = "Deployments of pipeline components are not run by this version."
 _OTHER_TYPES = ("pipeline", "sweep", "parallel", "automl", "spark", "import", "finetuning", "base")
 
 
@@ -83,6 +84,28 @@ def deployment(source: Source, base: Path, value: dict[str, Any] | None = None) 
     )
 
 
+@dataclass(frozen=True)
+class LocalBatchDeployment:
+    """As LocalDeployment."""
+
+    spec: ModelBatchDeployment
+    code: Path | None = None
+    model: Path | None = None
+    context: Path | None = None
+
+
+def batch_deployment(source: Source, base: Path, value: dict[str, Any]) -> LocalBatchDeployment:
+    """The same of a batch deployment. Raises Invalid too for one of a pipeline component."""
+    if value.get("type") == "pipeline" or "component" in value or "job_definition" in value:
+        raise Invalid(PIPELINES, where=source.where(("type",)))
+    base = base.resolve()
+    written, context = _environment_inlined(dict(value), base, source)
+    spec = checked(ModelBatchDeployment, _model_inlined(written, base), source)
+    model = spec.model if isinstance(spec.model, InlineModel) and not is_uri(spec.model.path) else None
+    here = existing(model.path, base, source.where(("model", "path"))) if model is not None else None
+    return LocalBatchDeployment(spec, _scoring_code(spec, base, source), here, context)
+
+
 def environment(source: Source, base: Path) -> tuple[Environment, Path | None]:
     """Reads an environment file: the definition without local paths, and its build context."""
     written, context = _definition_inlined(dict(source.value), base.resolve(), source, ())
@@ -130,7 +153,7 @@ def _model_inlined(written: dict[str, Any], base: Path) -> dict[str, Any]:
     return {**written, "model": model}
 
 
-def _scoring_code(spec: OnlineDeployment, base: Path, source: Source) -> Path | None:
+def _scoring_code(spec: OnlineDeployment | ModelBatchDeployment, base: Path, source: Source) -> Path | None:
     """The folder that holds the scoring script. Raises Invalid where it does not."""
     wanted = spec.code_configuration
     if wanted is None:

@@ -16,6 +16,8 @@ MODEL = "/api/v1/workspaces/{ws}/models/{name}"
 COMPONENT = "/api/v1/workspaces/{ws}/components/{name}/versions/{version}"
 LINEAGE = "/api/v1/workspaces/{ws}/lineage"
 DATASTORE = "/api/v1/workspaces/{ws}/datastores/{name}"
+BATCHES = "/api/v1/workspaces/{ws}/batch-endpoints"
+BATCH = BATCHES + "/{name}"
 ONLINE = "/api/v1/workspaces/{ws}/online-endpoints/{name}"
 ANNOUNCEMENT = {"kind": "code", "entries": [announced("main.py")]}
 ENVIRONMENT_BODY = {"spec": {"name": "env", "image": "debian:12"}}
@@ -135,6 +137,13 @@ READS |= {
     f"GET {ONLINE}/agreement": "",
     f"GET {ONLINE}/deployments/{{deployment}}/samples": "since=1",
 }
+READS |= {
+    f"GET {BATCHES}": "",
+    f"GET {BATCH}": "",
+    f"GET {BATCH}/jobs": "",
+    f"GET {BATCH}/deployments": "",
+    f"GET {BATCH}/deployments/{{deployment}}": "",
+}
 # What is somebody's own: everybody with a role keeps some, with the body that makes the call right.
 PERSONAL: dict[str, Any] = {
     "POST /api/v1/workspaces/{ws}/views": {"name": "mine"},
@@ -190,6 +199,16 @@ WRITES |= {
     f"POST {ONLINE}/rollouts/cancel": None,
     f"POST {ONLINE}/rollback": None,
     f"PUT {ONLINE}/alerts": {"alerts": []},
+}
+WRITES |= {
+    f"POST {BATCHES}": {"spec": {"name": "new-batch"}},
+    f"PATCH {BATCH}": {"description": "x"},
+    f"POST {BATCH}/invoke": {"inputs": {"input": {"path": "azureml:j1:1"}}},
+    f"POST {BATCH}/deployments": {"spec": {"name": "new", "model": "azureml:j1:1"}},
+    f"PUT {BATCH}/deployments/{{deployment}}": {"spec": {"name": "new", "model": "azureml:j1:1"}},
+    f"PATCH {BATCH}/deployments/{{deployment}}": {"spec": {"description": "x"}},
+    f"DELETE {BATCH}/deployments/{{deployment}}": None,
+    f"DELETE {BATCH}": None,
 }
 # Of a workspace, by a browser's cookie.
 BROWSER_READS = {

@@ -11,6 +11,8 @@ from services.specs.workspaces import Workspace
 from services.store.rows import RoleAssignment
 from tests.api.conftest import HELLO, House
 from tests.api.decided import (
+    BATCH,
+    BATCHES,
     COMPONENT,
     DATA,
     DATA_VERSION,
@@ -147,6 +149,19 @@ NEEDS = {
     f"POST {ONLINE}/rollouts/cancel": "onlineEndpoints/write",
     f"POST {ONLINE}/rollback": "onlineEndpoints/write",
     f"PUT {ONLINE}/alerts": "onlineEndpoints/write",
+    f"GET {BATCHES}": "batchEndpoints/read",
+    f"GET {BATCH}": "batchEndpoints/read",
+    f"GET {BATCH}/jobs": "jobs/read",
+    f"GET {BATCH}/deployments": "batchEndpoints/deployments/read",
+    f"GET {BATCH}/deployments/{{deployment}}": "batchEndpoints/deployments/read",
+    f"POST {BATCHES}": "batchEndpoints/write",
+    f"PATCH {BATCH}": "batchEndpoints/write",
+    f"POST {BATCH}/invoke": "batchEndpoints/score/action",
+    f"POST {BATCH}/deployments": "batchEndpoints/deployments/write",
+    f"PUT {BATCH}/deployments/{{deployment}}": "batchEndpoints/deployments/write",
+    f"PATCH {BATCH}/deployments/{{deployment}}": "batchEndpoints/deployments/write",
+    f"DELETE {BATCH}/deployments/{{deployment}}": "batchEndpoints/deployments/delete",
+    f"DELETE {BATCH}": "batchEndpoints/delete",
     **of_asset("components", "components"),
     **of_asset("models", "models"),
     **of_asset("data", "datasets/versions"),

@@ -12,6 +12,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from app.auth import COOKIE
 from tests.api.conftest import House, is_kept_out, raw
 from tests.api.decided import (
+    BATCH,
     BROWSER_READS,
     BROWSER_WRITES,
     DATASTORE,
@@ -152,7 +153,7 @@ def test_readers_read(lab: House, door: str):
 
 
 ABSENT = {
-    *(door for door in READS if ONLINE in door),
+    *(door for door in READS if ONLINE in door or BATCH in door),
     "GET /api/v1/workspaces/{ws}/runs/{name}",
     "GET /api/v1/workspaces/{ws}/runs/{name}/history",
     f"GET {DATASTORE}/files/{{path:path}}",
