@@ -99,7 +99,7 @@ class Scaling:
         if not under_way and sleeps(seen.settings, idle):
             self._write(seen, 0, f"'{seen.row.name}' fell asleep after {spoken(idle)} without a request")
             return
-        span = min(STEADY, max(SPAN, seen.settings.polling_interval or POLLING))
+        span = min(int(STEADY), max(SPAN, seen.settings.polling_interval or POLLING))
         _remember(memory.under_way, at, under_way, span)
         steady = min(count for _, count in memory.under_way) if _reaches(memory.under_way, at, span - 1) else 0
         load = Load(
