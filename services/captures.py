@@ -21,8 +21,11 @@ def register(studio: Studio, deployment_id: str) -> list[str]:
     be registered: the deployment serves, and its requests are kept, all the same.
     """
     with studio.database.session(write=False) as session:
-        row = session.get_one(Deployment, deployment_id)
-        endpoint, workspace = session.get_one(Endpoint, row.endpoint_id), session.get_one(Workspace, row.workspace_id)
+        row = session.get(Deployment, deployment_id)
+        endpoint = session.get(Endpoint, row.endpoint_id) if row is not None else None
+        workspace = session.get(Workspace, row.workspace_id) if row is not None else None
+        if row is None or endpoint is None or workspace is None:
+            return []
         place, maker = f"{endpoint.name}/{row.name}", row.created_by
         names, name = wanted(row.spec, f"{endpoint.name}-{row.name}"), workspace.name
     said: list[str] = []

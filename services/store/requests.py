@@ -261,12 +261,12 @@ class Requests:
         self._written(partial(_trim_rest, now=now))
 
     def forget(self, endpoint_id: str) -> None:
-        """Removes all that is known of an endpoint that was deleted; may be repeated. Never raises."""
-        if not self.path.exists():
-            return
-        while self._written(removed := _Removed(_forget_requests, endpoint_id)) and removed.count >= _TRIM_ROWS:
-            pass
-        self._written(partial(_forget_rest, endpoint_id=endpoint_id))
+        """Nothing that is known of an endpoint is found any more; its requests go with the next trim. Never raises.
+
+        For when the endpoint was deleted; may be repeated.
+        """
+        if self.path.exists():
+            self._written(partial(_forget, endpoint_id=endpoint_id))
 
     def listed(
         self,
@@ -587,29 +587,26 @@ def _sample(connection: sqlite3.Connection, *, samples: Sequence[Sample]) -> Non
 
 
 def _trim_requests(connection: sqlite3.Connection, now: float) -> int:
-    """How many were removed: of the oldest, and of those beyond the number that is kept."""
+    """How many were removed: of the oldest, of those beyond the number that is kept, and of what is forgotten."""
     last = connection.execute(_NEWEST).fetchone()[0]
     some = "DELETE FROM request WHERE id IN (SELECT id FROM request WHERE {} LIMIT ?)"
     count = connection.execute(some.format("id <= ?"), (last - KEPT_ROWS, _TRIM_ROWS)).rowcount
-    for (place,) in connection.execute("SELECT id FROM place").fetchall():
-        old = (place, now - KEPT_SECONDS, _TRIM_ROWS)
-        count += connection.execute(some.format("place = ? AND at < ?"), old).rowcount
+    for place, endpoint_id in connection.execute("SELECT id, endpoint_id FROM place").fetchall():
+        before = now - KEPT_SECONDS if endpoint_id else float("inf")
+        count += connection.execute(some.format("place = ? AND at < ?"), (place, before, _TRIM_ROWS)).rowcount
     return count
 
 
 def _trim_rest(connection: sqlite3.Connection, *, now: float) -> None:
     request_rolls.trim(connection, now)
+    used = "EXISTS (SELECT 1 FROM request WHERE request.place = place.id)"
+    connection.execute(f"DELETE FROM place WHERE endpoint_id = '' AND NOT {used}")  # noqa: S608
     for table, span in (("sample", "second"), ("sample_minute", "minute")):
         connection.execute(f"DELETE FROM {table} WHERE at < ?", (now - request_rolls.KEPT_SECONDS[span],))  # noqa: S608
 
 
-def _forget_requests(connection: sqlite3.Connection, endpoint_id: str) -> int:
-    places = [each[0] for each in _places(connection, "endpoint_id", endpoint_id)]
-    some = "DELETE FROM request WHERE id IN (SELECT id FROM request WHERE place = ? LIMIT ?)"
-    return sum(connection.execute(some, (place, _TRIM_ROWS)).rowcount for place in places)
-
-
-def _forget_rest(connection: sqlite3.Connection, *, endpoint_id: str) -> None:
+def _forget(connection: sqlite3.Connection, *, endpoint_id: str) -> None:
+    """A million requests take seconds, for which nobody waits: their place stays, of no endpoint."""
     found = _places(connection, "endpoint_id", endpoint_id)
     request_rolls.forget(connection, [each[0] for each in found])
     for table in ("sample", "sample_minute"):
@@ -617,8 +614,13 @@ def _forget_rest(connection: sqlite3.Connection, *, endpoint_id: str) -> None:
             f"DELETE FROM {table} WHERE deployment_id = ?",  # noqa: S608
             [(each[4],) for each in found if each[4]],
         )
-    for table in ("agreement", "diff", "place"):
+    for table in ("agreement", "diff"):
         connection.execute(f"DELETE FROM {table} WHERE endpoint_id = ?", (endpoint_id,))  # noqa: S608
+    connection.execute(
+        "UPDATE place SET workspace_id = '', endpoint_id = '', endpoint = '', deployment_id = id, deployment = '',"
+        " last_at = NULL WHERE endpoint_id = ?",
+        (endpoint_id,),
+    )
 
 
 def _places(connection: sqlite3.Connection, column: str, value: str) -> list[tuple[Any, ...]]:

@@ -316,6 +316,12 @@ def test_an_endpoint_that_is_forgotten_leaves_nothing_and_the_others_stay(log: R
 
     log.forget("e1")
     log.forget("e1")
+    assert log.listed("e1") == log.samples("e1-blue", since=0, until=HOUR + 60) == log.pairs("e1") == []
+    assert (
+        log.window("e1-blue", 200).last_at,
+        log.series(endpoint_id="e1", since=0, until=HOUR, step_s=60).requests.sum(),
+    ) == (None, 0)
+    log.trim()
 
     assert {table: counted(log, table) for table in tables(log)} == {
         table: count // 2 for table, count in before.items()
