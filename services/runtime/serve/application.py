@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qs
 
 from . import answers
@@ -16,8 +16,9 @@ from .answers import Answer, message
 from .desk import Desk, Stuck, TimedOut
 from .rawhttp import Asked
 
-Receive = Callable[[], Awaitable[Any]]
-Send = Callable[[Any], Awaitable[None]]
+if TYPE_CHECKING:  # these have no subscripts before Python 3.9
+    Receive = Callable[[], Awaitable[Any]]
+    Send = Callable[[Any], Awaitable[None]]
 
 VERSION = b"atelier/1"
 ID_LIMIT = 40

@@ -14,7 +14,7 @@ import traceback
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,7 +26,8 @@ from .rawhttp import Asked
 log = logging.getLogger("azmlinfsrv")
 CHECKED = 3  # made-up rows on which both ways must agree, besides the model's own example
 QUOTED = 300  # characters of a model's error in an answer
-Predict = Callable[[Any], Any]
+if TYPE_CHECKING:  # it has no subscripts before Python 3.9
+    Predict = Callable[[Any], Any]
 
 
 class Model:
@@ -154,6 +155,8 @@ def load() -> Model:
     try:
         began = time.perf_counter()
         model = Model(folder, described, *opened(folder, described))
+    except failures.Failure:
+        raise
     except BaseException as error:
         failures.show_model_folder()
         text = f"the model cannot be loaded: {failures.words(error)}{versions.told(folder)}"
@@ -173,7 +176,10 @@ def opened(folder: Path, described: dict[str, Any]) -> tuple[Any, Predict | None
         called: Predict = getattr(estimator, function.get("predict_fn") or "predict")
         return (lambda value, params: called(value)), called
     model = importlib.import_module("mlflow.pyfunc").load_model(str(folder))
-    raw = getattr(model, "get_raw_model", lambda: None)()
+    try:
+        raw = model.get_raw_model()
+    except (AttributeError, NotImplementedError):
+        raw = None
 
     def predict(value: Any, params: Any) -> Any:
         return model.predict(value, params=params) if params else model.predict(value)
