@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlmodel import col, select
+from sqlmodel import Session, col, select
 from sqlmodel import delete as delete_rows
 
 from services import access, secrets
@@ -21,7 +21,7 @@ from services.specs.endpoints import OnlineEndpoint
 from services.specs.problems import nearest
 from services.store.rows import Event, Fact, Token
 from services.store.serving import Deployment, Endpoint, Rollout
-from services.studio import Scope, Studio
+from services.studio import SYSTEM, Scope, Studio
 
 ONLINE = "online"
 KEYS = ("primary", "secondary")
@@ -269,22 +269,30 @@ def token(scope: Scope, name: str) -> Issued:
     row = _changing(scope, name)
     if row.auth_mode == "key":
         raise Conflict(f"Endpoint '{row.name}' is opened by keys, not by tokens.", hint="Ask for its keys instead.")
-    issued = _issued(scope, row)
+    issued = _issued(scope.session, row, scope.principal.id)
     _tell(scope, row, f"A token for endpoint '{row.name}' was given out")
     return issued
 
 
-def opener(scope: Scope, name: str) -> Issued:
-    """What the studio itself scores with, on behalf of somebody who may: told to nobody, and in no event.
-
-    Of an endpoint with keys its primary one, which `expires_at` tells to look up again after the same time.
-    """
+def scorable(scope: Scope, name: str) -> Endpoint:
+    """One that the studio may be asked to score with, for a person. Raises Conflict while it is being deleted."""
     access.require(scope, "onlineEndpoints/score/action")
-    row = _changing(scope, name)
-    if row.auth_mode != "key":
-        return _issued(scope, row)
-    value = secrets.of(scope.studio, scope.session, row.workspace_id, _place(row, "primary"))
-    return Issued(value, now() + TOKEN_LIFETIME)
+    row = get(scope, name)
+    if row.desired == "delete":
+        raise Conflict(f"Endpoint '{row.name}' is being deleted.")
+    return row
+
+
+def opener(studio: Studio, row: Endpoint) -> Issued:
+    """What the studio itself scores with, on behalf of somebody whom `scorable` has let; told to nobody.
+
+    Of an endpoint with keys its primary one, until it is made anew.
+    """
+    with studio.database.session(write=row.auth_mode != "key") as session:
+        if row.auth_mode != "key":
+            return _issued(session, row, SYSTEM.id)
+        value = secrets.of(studio, session, row.workspace_id, _place(row, "primary"))
+        return Issued(value, now() + TOKEN_LIFETIME)
 
 
 def deployments_of(scope: Scope, row: Endpoint) -> list[Deployment]:
@@ -517,21 +525,21 @@ def _keyed(scope: Scope, row: Endpoint, which: str) -> str:
     return _hash(value)
 
 
-def _issued(scope: Scope, row: Endpoint) -> Issued:
+def _issued(session: Session, row: Endpoint, principal_id: str) -> Issued:
     at = now()
     expired = (Token.kind == "endpoint", col(Token.expires_at) < at)
-    scope.session.connection().execute(delete_rows(Token).where(*expired))  # type: ignore[arg-type]
+    session.connection().execute(delete_rows(Token).where(*expired))  # type: ignore[arg-type]
     value = random.token_urlsafe(32)
     made = Token(
         kind="endpoint",
         secret_hash=_hash(value),
-        principal_id=scope.principal.id,
+        principal_id=principal_id,
         workspace_id=row.workspace_id,
         endpoint_id=row.id,
         expires_at=at + TOKEN_LIFETIME,
     )
-    scope.session.add(made)
-    scope.session.flush()
+    session.add(made)
+    session.flush()
     return Issued(value, at + TOKEN_LIFETIME)
 
 

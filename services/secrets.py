@@ -15,9 +15,10 @@ from sqlmodel import Session, col, delete, select
 
 from services import access
 from services.core import failpoints
-from services.core.errors import EngineError, NotFound
+from services.core.errors import EngineError, Invalid, NotFound
 from services.core.times import now
 from services.engines.vault import KeyFile, Ring, Sealed
+from services.events import emit
 from services.store.rows import Fact, Secret
 from services.studio import Scope, Studio
 
@@ -26,8 +27,12 @@ KEPT = timedelta(days=14)
 BATCH = 100
 USER = "user/"
 """What names of secrets that people put in stand below; others are of datastores and endpoints."""
-REFERENCE = re.compile(r"\$\{\{\s*secrets\.([A-Za-z][A-Za-z0-9_-]{0,126})\s*\}\}", re.ASCII)
-"""How a variable refers to one of them."""
+REFERENCE = re.compile(
+    r"\$\{\{\s*(?:secrets\.|keyvault:https?://[^/\s}]+/secrets/)([A-Za-z][A-Za-z0-9_-]{0,126})(?:/[^\s}]*)?\s*\}\}",
+    re.ASCII,
+)
+"""How a variable refers to one of them: in our words, or in the cloud's, whichever vault these name."""
+_NAMED = re.compile(r"\A[A-Za-z][A-Za-z0-9_-]{0,126}\Z", re.ASCII)
 _FACT = "master_key"
 _LOCK = 0x61746C72  # of PostgreSQL: putting is shared, moving to another master key is alone
 
@@ -71,6 +76,26 @@ def reveal(scope: Scope, name: str) -> str:
     """The value itself: for the worker, and for who may read secrets. Raises NotFound, EngineError."""
     access.require(scope, "connections/listsecrets/action")
     return of(scope.studio, scope.session, scope.workspace_id, name)
+
+
+def keep(scope: Scope, name: str, value: str) -> Secret:
+    """What a person puts in under a name of theirs, for variables to refer to. Raises Invalid for such a name."""
+    access.require(scope, "metadata/secrets/write")
+    if not _NAMED.match(name):
+        raise Invalid(
+            f"{name[:80]!r} is not a name for a secret: 1–127 letters, digits, '-' and '_', starting with a letter.",
+            where="name",
+        )
+    row = put(scope, f"{USER}{name}", value)
+    emit(scope, "secret", name, f"Secret '{name}' was put in")
+    return row
+
+
+def forget(scope: Scope, name: str) -> None:
+    """Removes what a person has put in. Raises NotFound."""
+    access.require(scope, "metadata/secrets/write")
+    remove(scope, f"{USER}{name}")
+    emit(scope, "secret", name, f"Secret '{name}' was removed")
 
 
 def listed(scope: Scope, prefix: str = USER) -> list[Secret]:

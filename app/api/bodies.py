@@ -64,16 +64,21 @@ async def raw(request: Request, largest: int = LARGEST) -> bytes:
         raise UnsupportedMediaType("The body must be JSON.", hint="Send Content-Type: application/json.")
     if request.headers.get("content-encoding", "identity") != "identity":
         raise UnsupportedMediaType("The body must not be compressed.")
-    received = bytearray()
+    return await received(request, largest)
+
+
+async def received(request: Request, largest: int) -> bytes:
+    """The bytes, whatever they are. Raises TooLarge, TooSlow."""
+    content = bytearray()
     try:
         with anyio.fail_after(SECONDS):
             async for piece in request.stream():
-                received += piece
-                if len(received) > largest:
+                content += piece
+                if len(content) > largest:
                     raise TooLarge(f"The body is larger than {largest} bytes.")
     except TimeoutError as cause:
         raise TooSlow(f"The body did not arrive within {SECONDS:.0f} seconds.") from cause
-    return bytes(received)
+    return bytes(content)
 
 
 def parsed(content: bytes) -> Any:

@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from app.api.problems import request_id
 from services.core.errors import Conflict, Denied
 from services.store.rows import Asset, Job, Principal, Workspace
+from services.store.serving import Deployment, Endpoint
 from services.studio import Scope, Studio
 
 
@@ -34,7 +35,7 @@ class Caller:
         ) as opened:
             yield opened
 
-    def expects(self, scope: Scope, row: Workspace | Job | Asset) -> None:
+    def expects(self, scope: Scope, row: Workspace | Job | Asset | Endpoint | Deployment) -> None:
         """Raises Conflict (412) when the caller has seen another revision; holds the row until the change is done."""
         wanted = self.request.headers.get("if-match", "").strip()
         if not wanted or wanted == "*":
@@ -60,7 +61,7 @@ class Caller:
         return public or f"{self.request.url.scheme}://{self.request.headers.get('host', '')}"
 
 
-def revision(row: Workspace | Job | Asset) -> str:
+def revision(row: Workspace | Job | Asset | Endpoint | Deployment) -> str:
     """What a change makes another: the counted one, or of an asset when it was changed, in microseconds."""
     return str(int(row.updated_at.timestamp() * 1_000_000) if isinstance(row, Asset) else row.revision)
 

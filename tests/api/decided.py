@@ -19,6 +19,8 @@ DATASTORE = "/api/v1/workspaces/{ws}/datastores/{name}"
 BATCHES = "/api/v1/workspaces/{ws}/batch-endpoints"
 BATCH = BATCHES + "/{name}"
 ONLINE = "/api/v1/workspaces/{ws}/online-endpoints/{name}"
+DEPLOYMENT = ONLINE + "/deployments/{deployment}"
+SECRETS = "/api/v1/workspaces/{ws}/secrets"
 ANNOUNCEMENT = {"kind": "code", "entries": [announced("main.py")]}
 ENVIRONMENT_BODY = {"spec": {"name": "env", "image": "debian:12"}}
 
@@ -128,6 +130,17 @@ READS |= {
     "GET /api/v1/workspaces/{ws}/boards/{board}": "",
 }
 READS |= {
+    "GET /api/v1/workspaces/{ws}/online-endpoints": "",
+    f"GET {ONLINE}": "",
+    f"GET {ONLINE}/events": "",
+    f"GET {ONLINE}/deployments": "",
+    f"GET {DEPLOYMENT}": "",
+    f"GET {DEPLOYMENT}/replicas": "",
+    f"GET {DEPLOYMENT}/events": "",
+    f"GET {DEPLOYMENT}/logs": "",
+    f"GET {SECRETS}": "",
+}
+READS |= {
     f"GET {ONLINE}/rollouts": "",
     f"GET {ONLINE}/rollouts/{{rollout}}": "",
     f"GET {ONLINE}/alerts": "",
@@ -192,6 +205,25 @@ WRITES: dict[str, Any] = {
     f"POST {DATASTORE}/default": None,
     "PATCH /api/v1/workspaces/{ws}/runs/{name}": {"is_starred": True},
     "PUT /api/v1/workspaces/{ws}/runs:directions": {"metric": "loss", "is_higher_better": False},
+}
+WRITES |= {
+    "POST /api/v1/workspaces/{ws}/online-endpoints": {"spec": {"name": "iris-one"}},
+    f"PATCH {ONLINE}": {"description": "x"},
+    f"DELETE {ONLINE}": None,
+    f"POST {ONLINE}/start": None,
+    f"POST {ONLINE}/stop": None,
+    f"POST {ONLINE}/list-keys": None,
+    f"POST {ONLINE}/regenerate-keys": {"key_type": "primary"},
+    f"POST {ONLINE}/token": None,
+    f"POST {ONLINE}/invoke": {"data": []},
+    f"GET {ONLINE}/swagger.json": None,
+    f"POST {ONLINE}/deployments": {"spec": {"name": "blue"}},
+    f"PUT {DEPLOYMENT}": {"spec": {"name": "blue"}},
+    f"PATCH {DEPLOYMENT}": {"spec": {"instance_count": 2}},
+    f"POST {DEPLOYMENT}/scale": {"instance_count": 2},
+    f"DELETE {DEPLOYMENT}": None,
+    f"PUT {SECRETS}/{{name}}": {"value": "sesame"},
+    f"DELETE {SECRETS}/{{name}}": None,
 }
 WRITES |= {
     f"POST {ONLINE}/rollouts": {"deployment": "green"},

@@ -1,0 +1,144 @@
+"""Scoring for people: the studio asks the gateway as any caller would, and hands the answer back as it was.
+
+Who calls it has asked `endpoints.scorable` first. What opens the endpoint never leaves this process.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import lru_cache
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import orjson
+
+from services import endpoints
+from services.core.errors import EngineError, NotFound, Unavailable
+from services.core.times import now
+from services.endpoints import Issued
+from services.store.rows import Workspace
+from services.store.serving import Endpoint
+from services.studio import Studio
+
+LARGEST = 16 << 20
+LARGEST_ANSWER = 64 << 20
+CLIENTS_ID = "x-ms-client-request-id"
+DEPLOYMENT = "azureml-model-deployment"
+TEST = "x-atelier-test"
+_FRESH = 2.0
+_OURS = frozenset(
+    {"authorization", "host", "content-length", "connection", "transfer-encoding", "upgrade", "te", "cookie", "expect"}
+)
+_HOPS = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "content-encoding", "upgrade"})
+_opened: dict[tuple[str, str], Issued] = {}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """As the caller of an endpoint gets it; header names in small letters, `ms` until the last byte was here."""
+
+    code: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+    ms: float
+
+    @property
+    def deployment(self) -> str:
+        return self.headers.get(DEPLOYMENT, "")
+
+
+def scored(
+    studio: Studio,
+    endpoint: Endpoint,
+    body: bytes,
+    deployment: str | None = None,
+    *,
+    headers: Mapping[str, str] | None = None,
+    is_test: bool = False,
+) -> Answer:
+    """The model's answer, or the gateway's for it. `is_test` keeps it out of what live requests are counted by.
+
+    Raises Unavailable where no gateway answers, EngineError for an answer larger than 64 MB.
+    """
+    sent = {"content-type": "application/json"}
+    sent |= {name.lower(): value for name, value in (headers or {}).items() if name.lower() not in _OURS}
+    if deployment:
+        sent[DEPLOYMENT] = deployment
+    if is_test:
+        sent[TEST] = "1"
+    return _asked(studio, endpoint, "POST", "score", body, sent)
+
+
+def swagger(studio: Studio, endpoint: Endpoint, deployment: str | None = None) -> dict[str, Any]:
+    """What a deployment says that it takes (OpenAPI). Raises NotFound where it says nothing, and as `scored`."""
+    answer = _asked(studio, endpoint, "GET", "swagger.json", b"", {DEPLOYMENT: deployment} if deployment else {})
+    try:
+        found = orjson.loads(answer.body) if answer.code == 200 else None
+    except orjson.JSONDecodeError:
+        found = None
+    if not isinstance(found, dict):
+        raise NotFound(f"Endpoint '{endpoint.name}' does not say what it takes.")
+    return found
+
+
+def _asked(
+    studio: Studio, endpoint: Endpoint, method: str, path: str, body: bytes, headers: Mapping[str, str]
+) -> Answer:
+    """A key or token that was just made may be a moment ahead of the gateway's table: that is waited out."""
+    with studio.database.session(write=False) as session:
+        workspace = session.get_one(Workspace, endpoint.workspace_id).name
+    url = f"{_inside(studio)}/{quote(workspace, safe='')}/{quote(endpoint.name, safe='')}/{path}"
+    until = time.monotonic() + _FRESH
+    while True:
+        opener = _opener(studio, endpoint)
+        answer = _sent(method, url, body, {**headers, "authorization": f"Bearer {opener.token}"})
+        if answer.code != 401 or time.monotonic() > until:
+            return answer
+        _opened.pop(_place(endpoint), None)
+        time.sleep(0.05)
+
+
+def _sent(method: str, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+    start = time.perf_counter()
+    received = bytearray()
+    try:
+        with _client().stream(method, url, content=body, headers=dict(headers)) as answer:
+            for piece in answer.iter_bytes():
+                received += piece
+                if len(received) > LARGEST_ANSWER:
+                    raise EngineError(f"The answer is larger than {LARGEST_ANSWER >> 20} MB.")
+    except httpx.HTTPError as cause:
+        raise Unavailable(
+            "The scoring gateway does not answer.", hint="'atelier status' shows whether it runs."
+        ) from cause
+    kept = {name.lower(): value for name, value in answer.headers.items() if name.lower() not in _HOPS}
+    return Answer(answer.status_code, kept, bytes(received), (time.perf_counter() - start) * 1000)
+
+
+def _opener(studio: Studio, endpoint: Endpoint) -> Issued:
+    """Kept while it is good: keys are in the vault, and a token a request would be a row a request."""
+    found = _opened.get(_place(endpoint))
+    if found is None or found.expires_at <= now() + timedelta(minutes=1):
+        found = _opened[_place(endpoint)] = endpoints.opener(studio, endpoint)
+    return found
+
+
+def _place(endpoint: Endpoint) -> tuple[str, str]:
+    """With the key's hash: a key that was made anew is another one."""
+    return endpoint.id, endpoint.key_hashes.get("primary", "")
+
+
+def _inside(studio: Studio) -> str:
+    """The gateway as this host reaches it, whatever its public address."""
+    fact = studio.fact("scoring")
+    if fact is None:
+        raise Unavailable("The scoring gateway does not run.", hint="'atelier up' starts it.")
+    return str(fact.value["url"]).rstrip("/")
+
+
+@lru_cache(maxsize=1)
+def _client() -> httpx.Client:
+    """The gateway keeps the times, so none is kept here."""
+    return httpx.Client(timeout=httpx.Timeout(None, connect=5), trust_env=False, follow_redirects=False)
