@@ -1,5 +1,9 @@
 """The worker moves a rollout on when a step has baked, and back when what it reads in the request log is too bad."""
 
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
@@ -7,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlmodel import select
 
-from services import endpoints, rollouts
+from services import endpoints, rollouts, routing
 from services.core.states import ProvisioningState, ReplicaState, RolloutState
 from services.core.times import now
 from services.reconcile.rollouts import Advance, Back, Keep, Rollouts, Verdict, judged, trouble_of
@@ -15,7 +19,9 @@ from services.specs.rollouts import Rollout as RolloutSpec
 from services.store.requests import Window
 from services.store.serving import Deployment, Endpoint, Replica, Rollout
 from tests.conftest import Stage
+from tests.gateway.stand import Asked, Model, Stand, plain, until
 from tests.rolling import ENDPOINT, asked, deployment_of, endpoint_of, opened, told
+from tests.serving.load import Load
 
 AT = now()
 ALARMS = {"error_rate_percent": 5, "p95_ms": 200, "min_requests": 20, "window": 30}
@@ -235,3 +241,70 @@ def test_back_is_to_what_is_still_there(stage: Stage):
     asked(stage, "green", *[500] * 50)
     Rollouts(stage.studio).look()
     assert endpoint_of(stage).traffic == {"blue": 100, "green": 0}
+
+
+@contextmanager
+def again_and_again(act: Callable[[], object], seconds: float) -> Iterator[None]:
+    """In a thread, as the worker and the gateway do."""
+    done = threading.Event()
+
+    def loop() -> None:
+        while not done.is_set():
+            act()
+            done.wait(seconds)
+
+    thread = threading.Thread(target=loop, daemon=True)
+    thread.start()
+    yield
+    done.set()
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+async def refusing(asked_: Asked, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(plain(b"{}", status="500 Internal Server Error"))
+
+
+def reached(stage: Stage, **models: Model) -> str:
+    """The replicas of the deployments are these models; the key of the endpoint."""
+    with stage.scope() as scope:
+        for name, model in models.items():
+            wanted = Replica.deployment_id == deployment_of(stage, name).id
+            for replica in scope.session.exec(select(Replica).where(wanted)):
+                replica.host, replica.port = "127.0.0.1", model.port
+                scope.session.add(replica)
+        for row in scope.session.exec(select(Deployment)):
+            row.spec = {"name": row.name, "request_settings": {"max_concurrent_requests_per_instance": 50}}
+            scope.session.add(row)
+        return endpoints.keys(scope, ENDPOINT).primary
+
+
+def test_a_canary_that_fails_under_load_loses_the_traffic(
+    lite: Stage, record_property: Callable[[str, object], None]
+) -> None:
+    """200 requests a second through the gateway, which reads the rows; the log is what it writes."""
+    opened(lite, blue=100, green=0)
+    blue, green, stand = Model("blue"), Model("green", refusing), Stand(lite.studio.folders.home)
+    key = reached(lite, blue=blue, green=green)
+    url = f"http://127.0.0.1:{stand.port}/lab/{ENDPOINT}/score"
+    load = Load(url, {"Authorization": f"Bearer {key}"}, b"{}", rate=200)
+
+    def follow() -> None:
+        stand.router.apply(routing.table(lite.studio))
+
+    follow()
+    with again_and_again(follow, 0.05), again_and_again(Rollouts(lite.studio).look, 0.25):
+        with load.running():
+            load.until(50)
+            with lite.scope() as scope:
+                rollouts.start(scope, ENDPOINT, RolloutSpec(deployment="green", percent=10))
+            until(lambda: latest(lite).state == RolloutState.RolledBack, "the rollout is rolled back")
+            load.until(len(load.answers) + 200)
+    for each in (blue, green, stand):
+        each.close()
+    failed = load.failed()
+    record_property("seconds of failures", round(failed[-1].ended - failed[0].ended, 2))
+    record_property("failed requests", len(failed))
+    assert {answer.code for answer in failed} == {424}
+    assert all(answer.code == 200 for answer in load.answers[-100:])
+    assert endpoint_of(lite).traffic == {"blue": 100, "green": 0}
