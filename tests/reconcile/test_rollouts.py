@@ -293,13 +293,12 @@ def test_a_canary_that_fails_under_load_loses_the_traffic(
         stand.router.apply(routing.table(lite.studio))
 
     follow()
-    with again_and_again(follow, 0.05), again_and_again(Rollouts(lite.studio).look, 0.25):
-        with load.running():
-            load.until(50)
-            with lite.scope() as scope:
-                rollouts.start(scope, ENDPOINT, RolloutSpec(deployment="green", percent=10))
-            until(lambda: latest(lite).state == RolloutState.RolledBack, "the rollout is rolled back")
-            load.until(len(load.answers) + 200)
+    with again_and_again(follow, 0.05), again_and_again(Rollouts(lite.studio).look, 0.25), load.running():
+        load.until(50)
+        with lite.scope() as scope:
+            rollouts.start(scope, ENDPOINT, RolloutSpec(deployment="green", percent=10))
+        until(lambda: latest(lite).state == RolloutState.RolledBack, "the rollout is rolled back")
+        load.until(len(load.answers) + 200)
     for each in (blue, green, stand):
         each.close()
     failed = load.failed()
