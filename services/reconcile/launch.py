@@ -108,7 +108,7 @@ def container(
         Mount(runtime / "python", "/studio/python", read_only=True),
     )
     if job.deployment_id is not None:
-        plain += (Mount(runtime / "batch", BATCH, read_only=True),)
+        plain += (Mount(held_at(studio, _BATCH), BATCH, read_only=True),)
     copy = code(studio, job)
     seen = {mount.target: engine.seen(mount) for mount in (*plain, *settings.mounts)}
     variables = _variables(studio, job, workspace, spec, inputs, outputs, tracking, engine.seen_code(copy), seen)
