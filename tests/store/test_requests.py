@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -413,6 +414,30 @@ def test_what_a_caller_sends_is_stored_whatever_it_is(log: Requests):
     assert found.user_agent == "caf?"
     assert len(found.path) == 2048
     assert found.client_request_id == "\0'; DROP TABLE request; --"
+
+
+def test_gateway_and_worker_write_at_once_while_others_read(log: Requests, clock: Clock):
+    worker, page = Requests(log.path, clock), Requests(log.path, clock)
+    seen: list[int] = []
+    threads = [
+        threading.Thread(target=lambda: [log.write([record(), record(code=500)]) for _ in range(150)]),
+        threading.Thread(
+            target=lambda: [worker.sample([Sample(HOUR + at, "e1-blue", "r1", 1.0, 1)]) for at in range(150)]
+        ),
+        threading.Thread(target=lambda: seen.extend(page.window("e1-blue", 200).requests for _ in range(150))),
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert (log.dropped, worker.dropped) == (0, 0)
+    assert page.window("e1-blue", 200).requests == 300
+    assert len(page.samples("e1-blue", since=HOUR, until=HOUR + 200)) == 150
+    assert seen == sorted(seen)
+    assert all(count % 2 == 0 for count in seen)
+    worker.close()
+    page.close()
 
 
 def test_a_writer_that_is_killed_leaves_whole_batches(log: Requests):
