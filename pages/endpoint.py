@@ -6,11 +6,21 @@ from pathlib import Path
 import streamlit as st
 
 from app import context
-from app.ui import address, endpoint_actions, endpoint_consume, endpoint_details, endpoint_words, parts, tabs
+from app.ui import (
+    address,
+    endpoint_actions,
+    endpoint_consume,
+    endpoint_details,
+    endpoint_test,
+    endpoint_words,
+    parts,
+    tabs,
+)
 from services import endpoints
 
 TABS = {
     "details": ("Details", endpoint_details.show),
+    "test": ("Test", endpoint_test.show),
     "consume": ("Consume", endpoint_consume.show),
 }
 STYLE = Path(endpoint_details.__file__).parent / "assets" / "endpoints.css"

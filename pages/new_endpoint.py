@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from app import context
-from app.ui import endpoint_wizard, parts
+from app.ui import endpoint_wizard, endpoint_words, parts
 from app.ui.endpoint_wizard import Wanted
 from app.ui.text import join, plain, tag
 from services import deployments, endpoints
@@ -85,7 +85,7 @@ actions = parts.header("Deploy a model", crumbs=[("Endpoints", context.link("end
 left, right = st.columns([3, 2], gap="medium")
 with left:
     answer = st.container()
-    wanted = endpoint_wizard.filled({})
+    wanted = endpoint_wizard.filled(endpoint_words.sizes(context.fact("engine")))
     if wanted is None:
         st.html(parts.button("Register model", context.link("new_model"), glyph="add", primary=True))
 made = ""

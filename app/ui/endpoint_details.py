@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import streamlit as st
 
@@ -276,22 +277,23 @@ def _facts(card: Card) -> Markup:
         ("Script", tag("span", plain(resolved["script"], 200), cls="at-mono") if resolved.get("script") else None),
         ("Server", endpoint_words.SERVERS.get(str(resolved.get("server", "")))),
         ("Instances", f"{_ready(card)} of {row.instance_count} ready"),
-        ("Size", plain(spec["instance_type"], 80) if spec.get("instance_type") else "Shared machine"),
+        ("Size", _size(spec)),
         ("Scaling", endpoint_words.scaling(spec)),
-        ("Time-out", spoken(settings.get("request_timeout_ms", 5000) / 1000)),
+        ("Time-out", endpoint_words.milliseconds(settings.get("request_timeout_ms", 5000))),
         ("At once", f"{settings.get('max_concurrent_requests_per_instance', 1)} an instance"),
         ("Collects data", collected),
-        ("Egress", plain(spec["egress_public_network_access"], 40) if _closed(spec) else "Open"),
+        ("Egress", "Closed" if spec.get("egress_public_network_access") == "disabled" else "Open"),
         ("Cold start", spoken(row.cold_start_ms / 1000) if row.cold_start_ms else None),
-        ("Created", parts.ago(row.created_at)),
-        ("By", row.created_by),
+        ("Created", join((parts.ago(row.created_at), f" by {row.created_by}"))),
     ]
     shown = [(name, value) for name, value in lines if value]
     return tag("dl", *(tag("div", tag("dt", name), tag("dd", value)) for name, value in shown), cls="at-facts")
 
 
-def _closed(spec: Mapping[str, object]) -> bool:
-    return bool(spec.get("egress_public_network_access"))
+def _size(spec: Mapping[str, Any]) -> Markup:
+    kind, resources = spec.get("instance_type"), spec.get("resources")
+    said = endpoint_words.sized(kind, resources, context.fact("engine"))
+    return tag("span", said, title=plain(kind, 80) if kind else None)
 
 
 def _link(screen: str, asset: Asset | None, own: str = "") -> Markup | None:

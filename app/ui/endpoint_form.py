@@ -76,11 +76,12 @@ def columns(deployment: Deployment | None, model: Asset | None) -> list[Column]:
 def fields(given: Sequence[Column], model: Asset) -> list[Any]:
     """Draws one field a column; their values, None for an optional one that is left empty."""
     example = _first_row(given, example_of(model))
-    places = st.columns(2 if len(given) > 1 else 1, gap="small")
-    return [
-        _field(places[place % len(places)], column, example[place], f"in:{model.id}:{place}")
-        for place, column in enumerate(given)
-    ]
+    values, across = [], 2 if len(given) > 1 else 1
+    for first in range(0, len(given), across):  # line by line, as one goes on with the tabulator
+        for at, place in enumerate(st.columns(across, gap="small"), first):
+            if at < len(given):
+                values.append(_field(place, given[at], example[at], f"in:{model.id}:{at}"))
+    return values
 
 
 def body(given: Sequence[Column], values: Sequence[Any]) -> str:

@@ -274,12 +274,8 @@ def _environment(place: Any) -> str:
 def _compute(wanted: Wanted, sizes: Mapping[str, str]) -> None:
     step(5, "Compute", done=True)
     one, two = st.columns([3, 1], gap="small")
-    names = ["", *sizes]
     size = one.selectbox(
-        "Size of an instance",
-        names,
-        key="deployment_size",
-        format_func=lambda each: sizes[each] if each else "No limit: shares this machine",
+        "Size of an instance", list(sizes), key="deployment_size", format_func=lambda each: sizes[each]
     )
     count = two.number_input("Instances", 1, 1000, 1, key="deployment_count")
     wanted.deployment |= {**({"instance_type": size} if size else {}), "instance_count": int(count)}

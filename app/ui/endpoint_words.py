@@ -6,6 +6,7 @@ from typing import Any
 
 from services.core.states import ProvisioningState
 from services.core.times import spoken
+from services.specs.sizes import GIB, size_of
 from services.store.serving import Deployment, Endpoint
 
 AUTH = {"key": "Key", "aml_token": "Token", "aad_token": "Sign-in token"}
@@ -19,6 +20,17 @@ _MOVING = frozenset({ProvisioningState.Creating, ProvisioningState.Updating, Pro
 _TONES = ("blue", "green", "orange", "violet", "teal", "pink", "gray")
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
 LONGEST_NAME = 32
+OFFERED = (
+    "Standard_B1s",
+    "Standard_F2s_v2",
+    "Standard_DS2_v2",
+    "Standard_F4s_v2",
+    "Standard_DS3_v2",
+    "Standard_E4s_v3",
+    "Standard_F8s_v2",
+    "Standard_DS4_v2",
+    "Standard_DS5_v2",
+)
 
 
 def health(endpoint: Endpoint, deployments: Sequence[Deployment]) -> str:
@@ -70,11 +82,33 @@ def next_deployment(taken: Sequence[str]) -> str:
     return next((name for name in ("blue", "green") if name not in known), "") or proposed("blue", taken)
 
 
+def sized(instance_type: str | None, resources: Mapping[str, Any] | None, host: Mapping[str, Any] | None) -> str:
+    """What one instance may use, in words: `2 CPUs, 7 GiB`."""
+    found = size_of(instance_type, resources, cpus=_of(host, "cpus"), memory=_of(host, "memory"))
+    return f"{found.cpus:g} CPU{'s' if found.cpus != 1 else ''}, {found.memory / GIB:.3g} GiB"
+
+
+def sizes(host: Mapping[str, Any] | None) -> dict[str, str]:
+    """Sizes that fit on this host, in words; the first one is what an instance gets when none is named."""
+    cpus, memory = _of(host, "cpus"), _of(host, "memory")
+    fitting = [name for name in OFFERED if not size_of(name, None, cpus=cpus, memory=memory).note]
+    return {"": f"As usual · {sized(None, None, host)}"} | {
+        name: f"{name} · {sized(name, None, host)}" for name in fitting
+    }
+
+
+def _of(host: Mapping[str, Any] | None, what: str) -> int:
+    """What the engine says that it has; without one, as much as anybody may want."""
+    return int((host or {}).get(what) or 1 << 60)
+
+
 def milliseconds(value: float | None) -> str:
-    """`3.2 ms`, `480 ms`, `1.2s`; empty without one."""
+    """`3.2 ms`, `480 ms`, `1.2 s`; empty without one."""
     if value is None:
         return ""
-    return f"{value:.1f} ms" if value < 10 else f"{value:.0f} ms" if value < 1000 else spoken(value / 1000)
+    if value < 1000:
+        return f"{value:.1f} ms" if value < 10 else f"{value:.0f} ms"
+    return spoken(value / 1000) if value >= 10_000 else f"{value / 1000:.3g} s"
 
 
 def scaling(spec: Mapping[str, Any]) -> str:

@@ -1,8 +1,14 @@
 """Endpoints as their worker and gateway would leave them, for the screens' tests: rows, replicas, requests, logs."""
 
 import hashlib
+import json
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from services import deployments, endpoints, models, uploads
@@ -13,7 +19,7 @@ from services.specs.deployments import OnlineDeployment
 from services.specs.endpoints import OnlineEndpoint
 from services.specs.models import Model
 from services.store.requests import Record
-from services.store.rows import Asset
+from services.store.rows import Asset, Fact
 from services.store.serving import Deployment, Endpoint, Replica
 from services.studio import Scope
 from tests.conftest import Stage
@@ -161,3 +167,45 @@ def lived_in(stage: Stage) -> None:
         grows = deployment(scope, "growing", "blue", state="Creating", instance_count=2)
         replica(scope, grows, 0, "Starting")
         replica(scope, grows, 1, "Creating")
+
+
+@dataclass
+class Gateway:
+    """A gateway that answers with what it is told to: `answers` by deployment, the first one by traffic."""
+
+    url: str = ""
+    answers: dict[str, tuple[int, bytes]] = field(default_factory=lambda: {"blue": (200, b'{"predictions": [0, 2]}')})
+    heard: list[tuple[bytes, dict[str, str]]] = field(default_factory=list)
+
+
+@contextmanager
+def gateway(stage: Stage) -> Iterator[Gateway]:
+    """One that listens, and that the studio knows of."""
+    made = Gateway()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            made.heard.append((body, {name.lower(): value for name, value in self.headers.items()}))
+            name = self.headers.get("azureml-model-deployment") or next(iter(made.answers))
+            code, answer = made.answers.get(name, (404, json.dumps({"error": f"no {name}"}).encode()))
+            self.send_response(code)
+            self.send_header("Content-Length", str(len(answer)))
+            self.send_header("azureml-model-deployment", name)
+            self.send_header("x-request-id", "r-1")
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    made.url = f"http://127.0.0.1:{listening.server_port}"
+    thread = threading.Thread(target=listening.serve_forever)
+    thread.start()
+    with stage.scope() as scope:
+        scope.session.merge(Fact(name="scoring", value={"url": made.url, "port": listening.server_port}))
+    yield made
+    listening.shutdown()
+    thread.join()
+    listening.server_close()

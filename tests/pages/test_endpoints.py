@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -11,6 +12,7 @@ from services.core.states import ProvisioningState
 from tests.conftest import Stage
 from tests.pages import serving_seed
 from tests.pages.conftest import Opened, said
+from tests.pages.serving_seed import Gateway
 
 
 @pytest.fixture
@@ -54,7 +56,7 @@ def test_a_word_narrows_the_list(served: Stage, opened: Opened) -> None:
 
 
 @pytest.mark.parametrize("name", ["flowers", "broken", "empty", "growing"])
-@pytest.mark.parametrize("tab", ["details", "consume"])
+@pytest.mark.parametrize("tab", ["details", "test", "consume"])
 @pytest.mark.parametrize("who", ["ada", "cleo"])
 def test_every_tab_opens_for_every_endpoint(served: Stage, opened: Opened, name: str, tab: str, who: str) -> None:
     assert is_whole(opened("endpoint", getattr(served, who), name=name, tab=tab))
@@ -172,6 +174,81 @@ def test_hostile_words_of_an_endpoint_stay_text(served: Stage, opened: Opened) -
     words = said(opened("endpoint", name="flowers"))
     assert "<img" not in words
     assert "<script" not in words
+
+
+@pytest.fixture
+def gateway(served: Stage) -> Iterator[Gateway]:
+    with serving_seed.gateway(served) as made:
+        yield made
+
+
+def test_fields_come_from_the_signature_and_the_example(served: Stage, opened: Opened, gateway: Gateway) -> None:
+    with served.scope() as scope:
+        endpoints.update(scope, "flowers", samples={})
+    test = opened("endpoint", name="flowers", tab="test")
+    assert is_whole(test)
+    assert [each.value for each in test.number_input] == [5.1, 3.5, 4]
+    assert [each.value for each in test.text_input if each.key and each.key.startswith("in:")] == ["north"]
+    test.number_input[2].set_value(7).run()
+    test = act(test, "test")
+    body, headers = gateway.heard[-1]
+    assert json.loads(body) == {
+        "input_data": {
+            "columns": ["sepal length", "sepal width", "petal_count", "garden"],
+            "index": [0],
+            "data": [[5.1, 3.5, 7, "north"]],
+        }
+    }
+    assert "x-atelier-test" in headers
+    words = said(test)
+    for word in ("predictions", "200", "blue", "x-request-id"):
+        assert word in words, word
+
+
+def test_what_is_typed_is_sent_to_who_is_chosen(served: Stage, opened: Opened, gateway: Gateway) -> None:
+    gateway.answers["green"] = (424, b"<script>alert(1)</script>")
+    test = opened("endpoint", name="flowers", tab="test", deployment="green", **{"as": "json"})
+    test.text_area[0].input("no JSON").run()
+    assert "This is not JSON" in said(test)
+    test = act(test, "test")
+    body, headers = gateway.heard[-1]
+    assert (body, headers["azureml-model-deployment"]) == (b"no JSON", "green")
+    words = said(test)
+    assert "The model failed" in words
+    assert "<script>" not in words
+
+
+def test_two_deployments_are_asked_the_same_and_compared(served: Stage, opened: Opened, gateway: Gateway) -> None:
+    gateway.answers["green"] = (200, b'{"predictions": [0, 1]}')
+    test = act(opened("endpoint", name="flowers", tab="test", deployment="blue", against="green"), "test")
+    assert len(gateway.heard) == 2
+    assert gateway.heard[0][0] == gateway.heard[1][0]
+    words = said(test)
+    assert "furthest apart: 50.00%" in words
+    assert "at-diff" in words
+    gateway.answers["green"] = gateway.answers["blue"]
+    assert "Both answers say the same" in said(act(test, "test"))
+
+
+def test_samples_are_opened_kept_and_forgotten(served: Stage, opened: Opened) -> None:
+    test = opened("endpoint", name="flowers", tab="test", sample="two irises")
+    assert "north" in test.text_area[0].value
+    test.text_area[0].input("[1]").run()
+    test.text_input(key="sample_name:two irises").input("one").run()
+    act(test, "Keep it")
+    with served.scope() as scope:
+        assert endpoints.get(scope, "flowers").samples["one"] == "[1]"
+    act(opened("endpoint", name="flowers", tab="test", sample="one"), "Forget it")
+    with served.scope() as scope:
+        assert list(endpoints.get(scope, "flowers").samples) == ["two irises"]
+
+
+def test_without_a_gateway_the_test_says_so(served: Stage, opened: Opened) -> None:
+    assert "gateway does not run" in said(act(opened("endpoint", name="flowers", tab="test"), "test"))
+
+
+def test_a_reader_cannot_score(served: Stage, opened: Opened) -> None:
+    assert opened("endpoint", served.cleo, name="flowers", tab="test").button(key="act_test").disabled
 
 
 def wizard(opened: Opened, **parameters: str) -> AppTest:

@@ -7,6 +7,7 @@ import pytest
 
 from app.cli import main
 from tests.conftest import Stage
+from tests.pages import serving_seed
 from tests.pages.conftest import Opened
 from tests.pages.test_runs import lab
 
@@ -22,6 +23,8 @@ PLACES = {
     "data": {},
     "environments": {},
     "components": {},
+    "endpoints": {},
+    "new_endpoint": {},
 }
 
 
@@ -38,6 +41,14 @@ def test_what_nobody_knows_is_no_command():
     assert is_understood("atelier run list --filter 'params.lr = 1'")
     assert not is_understood("atelier run list --format csv")
     assert not is_understood("atelier run lists")
+
+
+def test_hints_of_an_endpoint_are_commands(house: Stage, opened: Opened):
+    serving_seed.lived_in(house)
+    for name in ("flowers", "empty"):
+        lines = [line for code in opened("endpoint", name=name).get("code") for line in str(code.value).splitlines()]
+        assert [line for line in lines if line.startswith("atelier ") and not is_understood(line)] == []
+        assert [line for line in lines if "online-endpoint update" in line]
 
 
 @pytest.mark.parametrize("screen", PLACES)

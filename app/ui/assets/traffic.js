@@ -51,7 +51,10 @@ export default function ({data, parentElement, setStateValue}) {
   const paint = () => {
     rows.forEach((row, at) => {
       const line = lines[at], off = data.locked || (!line.ready && !line.live)
+      if (line.live === 100) line.mirror = 0
       if (line.mirror) line.before = line.mirror
+      row.on.disabled = off || line.live === 100
+      row.on.title = line.live === 100 ? "It gets every request already." : ""
       for (const each of [row.live, row.percent]) each.value = line.live
       for (const each of [row.copies, row.copied]) { each.value = line.mirror; each.disabled = off || !line.mirror }
       row.live.style.setProperty("--at", `${line.live}%`); row.copies.style.setProperty("--at", `${line.mirror}%`)
