@@ -201,6 +201,12 @@ def forget(scope: Scope, row: Endpoint, name: str) -> None:
             f"Deployment '{name}' gets {share} % of the traffic of '{row.name}'.",
             hint=f'Give it to others first: atelier online-endpoint update --name {row.name} --traffic "{name}=0 …".',
         )
+    rollout = _rollout(scope, row)
+    if rollout is not None and (rollout.before.get(name) or rollout.target == name):
+        raise Conflict(
+            f"A rollout to '{rollout.target}' is under way that needs deployment '{name}'.",
+            hint="Promote it to its end, or cancel it first.",
+        )
     row.traffic = {each: share for each, share in row.traffic.items() if each != name}
     row.mirror_traffic = {each: share for each, share in row.mirror_traffic.items() if each != name}
     _touched(scope, row)
@@ -485,14 +491,18 @@ def _mirror(scope: Scope, row: Endpoint, wanted: Mapping[str, int], live: Mappin
 
 
 def _require_no_rollout(scope: Scope, row: Endpoint) -> None:
-    wanted = Rollout.endpoint_id == row.id, Rollout.state == RolloutState.Running
-    target = scope.session.exec(select(Rollout.target).where(*wanted)).first()
-    if target is not None:
+    rollout = _rollout(scope, row)
+    if rollout is not None:
         raise Conflict(
-            f"A rollout to '{target}' is under way and moves the traffic.",
+            f"A rollout to '{rollout.target}' is under way and moves the traffic.",
             where="traffic",
             hint="Promote it, roll it back or cancel it first.",
         )
+
+
+def _rollout(scope: Scope, row: Endpoint) -> Rollout | None:
+    wanted = Rollout.endpoint_id == row.id, Rollout.state == RolloutState.Running
+    return scope.session.exec(select(Rollout).where(*wanted)).first()
 
 
 def _header(name: str) -> str:

@@ -121,7 +121,7 @@ def rollback(scope: Scope, endpoint: str) -> Endpoint:
     for name, share in last.items():
         if share:
             _able(scope, place, name)
-    endpoints.shift(scope, place, last, reason="Rollback")
+    endpoints.shift(scope, place, _there(scope, place, last), reason="Rollback")
     return place
 
 
@@ -260,7 +260,8 @@ def _step(scope: Scope, endpoint: Endpoint, row: Rollout, step: int) -> None:
     row.step, row.step_at = step, now()
     row.message = f"Step {step + 1} of {len(steps)}: '{row.target}' has {steps[step]} % of the traffic."
     scope.session.add(row)
-    endpoints.shift(scope, endpoint, shared(row.before, row.target, steps[step]), reason="Rollout")
+    wanted = _there(scope, endpoint, shared(row.before, row.target, steps[step]))
+    endpoints.shift(scope, endpoint, wanted, reason="Rollout")
     endpoint.previous_traffic = dict(row.before)
 
 
@@ -272,12 +273,18 @@ def _succeed(scope: Scope, endpoint: Endpoint, row: Rollout) -> Rollout:
 def _back(scope: Scope, endpoint: Endpoint, row: Rollout, why: str) -> Rollout:
     """To the traffic before, as far as its deployments are still there."""
     at = percents(row)[row.step]
-    there = {name: share for name, share in row.before.items() if _deployment(scope, endpoint, name) is not None}
+    there = _there(scope, endpoint, row.before)
     if any(there.values()):
         endpoints.shift(scope, endpoint, _whole(there), reason="Rollback")
         endpoint.previous_traffic = {}  # back is where nobody wants to come back from
     _told(scope, endpoint, f"The rollout to '{row.target}' was rolled back at {at} %: {why}")
     return _end(scope, row, RolloutState.RolledBack, f"Rolled back at {at} %: {why}.")
+
+
+def _there(scope: Scope, endpoint: Endpoint, traffic: Mapping[str, int]) -> dict[str, int]:
+    """Without deployments that are gone; those that a running rollout needs cannot go."""
+    known = {row.name for row in endpoints.deployments_of(scope, endpoint) if row.desired != "delete"}
+    return {name: share for name, share in traffic.items() if name in known}
 
 
 def _whole(shares: Mapping[str, int]) -> dict[str, int]:

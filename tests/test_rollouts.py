@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services import endpoints, rollouts, workspaces
+from services import deployments, endpoints, rollouts, workspaces
 from services.core.errors import Conflict, Denied, Invalid, NotFound
 from services.core.states import ProvisioningState, RolloutState
 from services.specs.problems import checked
@@ -175,6 +175,19 @@ def test_there_is_no_way_back_to_what_does_not_answer(lite: Stage):
         scope.session.flush()
         with pytest.raises(Conflict, match="'blue' is Failed"):
             rollouts.rollback(scope, ENDPOINT)
+
+
+def test_what_a_rollout_may_need_stays(lite: Stage):
+    opened(lite, blue=100, green=0, old=0)
+    begun(lite, steps=[50, 100])
+    with lite.scope() as scope:
+        rollouts.promote(scope, ENDPOINT)
+        with pytest.raises(Conflict, match="that needs deployment 'blue'"):
+            deployments.delete(scope, ENDPOINT, "blue")
+        deployments.delete(scope, ENDPOINT, "old")
+        rollouts.promote(scope, ENDPOINT)
+        deployments.delete(scope, ENDPOINT, "blue")
+    assert endpoint_of(lite).traffic == {"green": 100}
 
 
 @pytest.mark.parametrize("ask", [rollouts.promote, rollouts.cancel])

@@ -1,6 +1,7 @@
 """Rollouts go on when a step has baked, and back when an alarm goes off; every move is one write of the traffic."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -130,5 +131,9 @@ def _seen(session: Session, rollout: Rollout, endpoint: Endpoint) -> Seen:
         is_ready = Replica.deployment_id == target.id, Replica.state == ReplicaState.Ready
         ready = session.exec(select(func.count()).select_from(Replica).where(*is_ready)).one()
     expected = rollouts.shared(rollout.before, rollout.target, rollouts.percents(rollout)[rollout.step])
-    is_overtaken = endpoint.traffic != expected
+    is_overtaken = _shares(endpoint.traffic) != _shares(expected)
     return Seen(rollout, target.id if target is not None else "", trouble_of(endpoint, target, ready), is_overtaken)
+
+
+def _shares(traffic: Mapping[str, int]) -> dict[str, int]:
+    return {name: share for name, share in traffic.items() if share}

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlmodel import select
 
-from services import endpoints, rollouts, routing
+from services import deployments, endpoints, rollouts, routing
 from services.core.states import ProvisioningState, ReplicaState, RolloutState
 from services.core.times import now
 from services.reconcile.rollouts import Advance, Back, Keep, Rollouts, Verdict, judged, trouble_of
@@ -231,6 +231,15 @@ def test_whoever_moved_the_traffic_meanwhile_is_right(stage: Stage):
     worker.look()
     assert (latest(stage).state, latest(stage).message) == (RolloutState.Canceled, "The traffic was moved meanwhile.")
     assert endpoint_of(stage).traffic == {"blue": 20, "green": 80}
+
+
+def test_one_that_had_no_share_may_go_meanwhile(lite: Stage):
+    opened(lite, blue=100, old=0, green=0)
+    with lite.scope() as scope:
+        rollouts.start(scope, ENDPOINT, RolloutSpec(deployment="green"))
+        deployments.delete(scope, ENDPOINT, "old")
+    Rollouts(lite.studio).look()
+    assert latest(lite).state == RolloutState.Running
 
 
 def test_back_is_to_what_is_still_there(stage: Stage):
