@@ -28,17 +28,20 @@ from services.reconcile import leases
 from services.reconcile.alerts import Alerts
 from services.reconcile.attempts import Place
 from services.reconcile.builds import Builds
+from services.reconcile.deployments import Deployments
 from services.reconcile.jobs import Jobs
 from services.reconcile.launch import JOB
 from services.reconcile.metrics import Metrics
 from services.reconcile.recording import Recorder
 from services.reconcile.registry import Registry
 from services.reconcile.removals import Removals
+from services.reconcile.replicas import Ground
 from services.reconcile.rollouts import Rollouts
 from services.reconcile.run_marks import RunMarks
 from services.reconcile.sampling import SECONDS as SAMPLE_SECONDS
 from services.reconcile.sampling import Sampling
 from services.reconcile.scaling import Scaling
+from services.reconcile.serving_launch import DEPLOYMENT
 from services.store.rows import Job
 from services.studio import Settings, Studio
 
@@ -52,6 +55,7 @@ PROBE_SECONDS = 3.0
 SILENT_SECONDS = 8.0
 REMOVAL_SECONDS = 2.0
 RECORD_SECONDS = 1.0
+LOG_SECONDS = 1.0
 REGISTRY_SECONDS = 0.5
 MARKS_SECONDS = 0.5
 METRICS_SECONDS = 30.0
@@ -113,6 +117,8 @@ class Worker:
         settings = studio.settings
         self._pool = ThreadPoolExecutor(32, thread_name_prefix="job")
         self._builds_pool = ThreadPoolExecutor(max(1, cores), thread_name_prefix="build")
+        self._replicas_pool = ThreadPoolExecutor(32, thread_name_prefix="deployment")
+        self._asking_pool = ThreadPoolExecutor(32, thread_name_prefix="probe")
         self._side_pool = ThreadPoolExecutor(8, thread_name_prefix="side")
         self._looks_pool = ThreadPoolExecutor(2, thread_name_prefix="look")
         self._looks: dict[str, Future[None]] = {}
@@ -136,6 +142,16 @@ class Worker:
             silent=self._heard_nothing,
         )
         self.jobs = Jobs(place, self._pool, lambda: settings.parallel_jobs or max(4, 2 * cores))
+        ground = Ground(
+            studio=studio,
+            engine=engine,
+            token=self.token,
+            starts=place.starts,
+            info=lambda: self._info,
+            engine_started_at=self._engine_started_at,
+            silent=self._heard_nothing,
+        )
+        self.deployments = Deployments(ground, self._replicas_pool, self._asking_pool)
         self.builds = Builds(studio, engine, self.token, self._builds_pool)
         self.sampling = Sampling(studio, engine, self._side_pool)
         self.removals = Removals(studio, engine, self.tracking)
@@ -160,6 +176,7 @@ class Worker:
         for loop in (self._watch_engine, self._listen, self._beat, self._roll_out, self._scale, self._alert):
             threading.Thread(target=self._guarded, args=(loop,), daemon=True, name=loop.__name__).start()
         self.jobs.note_elsewhere()
+        self.deployments.note_elsewhere()
         watch = self.studio.database.watch()
         due: dict[str, float] = {}
         while not self._stopping.is_set():
@@ -176,6 +193,7 @@ class Worker:
                 self._stopping.wait(1)
         watch.close()
         self.jobs.settle(SETTLE_SECONDS)
+        self.deployments.settle(SETTLE_SECONDS)
         with self.studio.database.session(write=True) as session:
             leases.release(session, self.token)
         if self._info is not None and self._silent_since is None:
@@ -195,16 +213,21 @@ class Worker:
         if self._info is None:
             return
         if self._full.is_set() or _is_due(due, "full", FULL_SECONDS, at):
-            self._aside("full", self.jobs.look_at_all)
+            self._aside("full", self._look_at_all)
         self._changed = self._changed or changed
         if _is_due(due, "look", REST if self._changed else LOOK_SECONDS, at):
             self._changed = False
             self.jobs.look()
             self.builds.look()
+            self.deployments.look()
+        self.deployments.probes.look()
+        if _is_due(due, "logs", LOG_SECONDS, at):
+            self.deployments.keep_logs()
         if _is_due(due, "record", RECORD_SECONDS, at):
             self._recorder.look()
         if _is_due(due, "sample", SAMPLE_SECONDS, at):
             self.sampling.look()
+            self.deployments.sample()
         if _is_due(due, "check", CHECK_SECONDS, at):
             self._recorder.check()
         if _is_due(due, "removals", REMOVAL_SECONDS, at):
@@ -215,6 +238,10 @@ class Worker:
             self._aside("marks", self.run_marks.look)
         if _is_due(due, "metrics", METRICS_SECONDS, at):
             self._aside("metrics", self.metrics.look)
+
+    def _look_at_all(self) -> None:
+        self.jobs.look_at_all()
+        self.deployments.look_at_all()
 
     def _aside(self, name: str, look: Callable[[], None]) -> None:
         """Looks that ask the engine, one of a kind at a time: an engine that hangs must not hold up the turns."""
@@ -268,6 +295,7 @@ class Worker:
         try:
             for ended in self.engine.ended():
                 self.jobs.ended(ended.labels.get(JOB, ""))
+                self.deployments.ended(ended.labels.get(DEPLOYMENT, ""))
                 self._wake.set()
                 if self._stopping.is_set():
                     return

@@ -1,13 +1,14 @@
 """An engine in memory, for tests of those who use one; it keeps the same promises as the real ones.
 
-Of commands it understands `sleep N` and `exit N`; a test may also end a container by hand, make the engine
-silent, or lose what it runs.
+Of commands it understands `sleep N` and `exit N`. Whatever has a port serves until it is told, at the address that
+`reached_at` answers, unless `fate` names the exit code with which it ends at once. A test may also end a container
+by hand, make the engine silent, or lose what it runs.
 """
 
 import queue
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -51,7 +52,8 @@ class FakeEngine:
         self._lock = threading.RLock()
         self._there: dict[str, Found] = {}
         self._wishes: dict[str, Container] = {}
-        self.unreachable: set[str] = set()
+        self.fate: Callable[[Container], int | None] = lambda wish: None
+        self.reached_at: Callable[[Container], tuple[str, int]] = lambda wish: ("127.0.0.1", wish.port or 0)
         self.said: dict[str, str] = {}
         self._ends: dict[str, tuple[datetime, int]] = {}
         self._events: queue.Queue[Ended] = queue.Queue()
@@ -84,10 +86,17 @@ class FakeEngine:
                 return
             self.started.append(id)
             self._there[id] = replace(found, status="running", started_at=now(), pid=len(self.started))
-            seconds, code = _read(self._wishes[id].command)
+            seconds, code = self._course(self._wishes[id])
             if seconds is not None:
                 self._ends[id] = (now() + timedelta(seconds=seconds), code)
                 self.inspect(id)
+
+    def _course(self, wish: Container) -> tuple[float | None, int]:
+        """How long it runs and how it ends."""
+        if wish.port is None or wish.labels.get("atelier.kind") != "replica":
+            return _read(wish.command)
+        code = self.fate(wish)
+        return (None, 0) if code is None else (0.0, code)
 
     def inspect(self, name_or_id: str) -> Found:
         with self._lock:
@@ -131,10 +140,10 @@ class FakeEngine:
         return Sample(now(), 1.0, 1 << 20, None, 0, 0, 0, 0)
 
     def address(self, id: str) -> tuple[str, int]:
-        port = self._wishes[id].port if self.inspect(id).status == "running" else None
-        if port is None:
+        wish = self._wishes[id] if self.inspect(id).status == "running" else None
+        if wish is None or wish.port is None:
             raise NotFound("It has no address.")
-        return "127.0.0.1", port
+        return self.reached_at(wish)
 
     def output(self, id: str, tail: int) -> str:
         self.inspect(id)
@@ -206,8 +215,6 @@ class FakeEngine:
 def _read(command: Sequence[str]) -> tuple[float | None, int]:
     """How long it runs (None: until it is told) and how it ends."""
     seconds, code = 0.0, 0
-    if not command:  # an image's own serves until it is told
-        return None, 0
     for part in command[-1].split(";"):
         word, _, value = part.strip().partition(" ")
         if word == "wait":

@@ -16,6 +16,7 @@ from services.engines.files import remove_tree
 from services.engines.tracking import Tracking
 from services.store import metrics as summaries
 from services.store.rows import Build, Edge, Event, Fact, Job, RoleAssignment, Workspace
+from services.store.serving import Deployment, Endpoint
 from services.studio import SYSTEM, Studio, mlflow_workspace, run_root
 from services.workspaces import KEPT
 
@@ -88,7 +89,12 @@ class Removals:
                 if job.desired != "cancel":
                     job.desired, job.canceled_by, job.cancel_requested_at = "cancel", SYSTEM.name, now()
                     scope.session.add(job)
-        if live:
+            online = (Endpoint.workspace_id == workspace.id, Endpoint.kind == "online")
+            endpoints = scope.session.exec(select(Endpoint).where(*online)).all()
+            for endpoint in endpoints:
+                endpoint.desired = "delete"
+                scope.session.add(endpoint)
+        if live or endpoints:
             return
         for job in jobs:
             if job.container_name:
@@ -134,12 +140,14 @@ class Removals:
         return {**({job.run_id: ""} if job.run_id else {}), **{run.run_id: run.experiment_id for run in made}}
 
     def _groups(self) -> list[str]:
-        """Workspace and person of every job that may still start here."""
+        """Workspace and person of every job that may still start here, and the networks of what serves."""
         with self.studio.scope(SYSTEM) as scope:
             rows = scope.session.exec(
                 select(Job.workspace_id, Job.created_by).where(col(Job.collected_at).is_(None)).distinct()
             )
-            return [f"{workspace}/{person}" for workspace, person in rows]
+            serving = scope.session.exec(select(Deployment.workspace_id).distinct()).all()
+            networks = [name for each in serving for name in (each, f"{each}/closed")]
+            return [*(f"{workspace}/{person}" for workspace, person in rows), *networks]
 
     def _required(self) -> Tracking:
         tracking = self._tracking()
