@@ -6,13 +6,14 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli import common, completion, printing, provisioning, rollouts
+from app.cli import alerts, common, completion, printing, provisioning, rollouts
 from app.cli.client import Client, in_workspace, named, part, refusal
 from services.core.errors import Invalid
 
 app = typer.Typer(help="Online endpoints: addresses that answer at once.", no_args_is_help=True)
 FOLDER = "/online-endpoints"
 app.add_typer(rollouts.app, name="rollout")
+app.add_typer(alerts.app, name="alert")
 app.command()(rollouts.rollback)
 COLUMNS = ("name", "provisioning_state", "auth_mode", "traffic", "scoring_uri", "creation_context.created_at")
 REQUEST_COLUMNS = ("Time", "Method", "Path", "DeploymentName", "ResponseCode", "TotalDurationMs", "XRequestId")
