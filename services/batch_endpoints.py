@@ -413,7 +413,8 @@ def deployment_as_json(scope: Scope, row: Deployment) -> dict[str, Any]:
 
 
 def _found(scope: Scope, name: str) -> Endpoint | None:
-    return scope.session.exec(_of(scope).where(Endpoint.folded == names.folded(name))).one_or_none()
+    found: Endpoint | None = scope.session.exec(_of(scope).where(Endpoint.folded == names.folded(name))).one_or_none()
+    return found
 
 
 def _of(scope: Scope) -> Any:

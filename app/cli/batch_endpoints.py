@@ -74,7 +74,9 @@ def update(
     client = Client()
     written = _read(file, [], name, "") if file else {}
     name = name or str(written.get("name", ""))
-    value = {key: written[key] for key in ("description", "tags", "properties", "defaults") if key in written}
+    value: dict[str, Any] = {
+        key: written[key] for key in ("description", "tags", "properties", "defaults") if key in written
+    }
     if set_:
         now = client.ask("GET", path(name))
         value = overrides.apply({"tags": now["tags"], "properties": now["properties"], **value}, set_)
