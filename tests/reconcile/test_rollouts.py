@@ -20,6 +20,7 @@ from services.store.requests import Window
 from services.store.serving import Deployment, Endpoint, Replica, Rollout
 from tests.conftest import Stage
 from tests.gateway.stand import Asked, Model, Stand, plain, until
+from tests.reconcile.conftest import eventually, make_site, working
 from tests.rolling import ENDPOINT, asked, deployment_of, endpoint_of, opened, told
 from tests.serving.load import Load
 
@@ -315,4 +316,16 @@ def test_a_canary_that_fails_under_load_loses_the_traffic(
     record_property("failed requests", len(failed))
     assert {answer.code for answer in failed} == {424}
     assert all(answer.code == 200 for answer in load.answers[-100:])
+    assert endpoint_of(lite).traffic == {"blue": 100, "green": 0}
+
+
+def test_the_worker_looks_also_while_the_engine_is_silent(lite: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    rolling(lite)
+    asked(lite, "green", *[500] * 50)
+    site = make_site(lite, monkeypatch)
+    site.engine.silent = True
+    thread = working(site.worker)
+    eventually(lambda: latest(lite).state == RolloutState.RolledBack, "the rollout is rolled back")
+    site.worker.stop()
+    thread.join(30)
     assert endpoint_of(lite).traffic == {"blue": 100, "green": 0}
