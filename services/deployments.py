@@ -379,11 +379,7 @@ def _settled(
         spec.model_copy(update={"environment": definition}), model.type if model else "", _packages(definition)
     )
     if server != "custom" and model is None:
-        raise Invalid(
-            "A deployment needs a model.",
-            where="model",
-            hint="Only an environment with an 'inference_config' brings a server that needs none.",
-        )
+        raise _no_model()
     if server in {"script", "azureml"} and spec.code_configuration is None:
         raise Invalid(
             f"Nothing says how a {model.type if model else 'model'} is asked.",
@@ -448,11 +444,21 @@ def _environment(scope: Scope, spec: OnlineDeployment, model: Asset | None, cont
         return environments.resolve(scope, spec.environment, context=context)
     if model is not None and model.type == models.MLFLOW and spec.code_configuration is None:
         return environments.resolve(scope, Environment(image=BASE, conda_file=_conda(scope, model)))
+    if model is None:
+        raise _no_model()
     why = "A scoring script" if spec.code_configuration is not None else "This model"
     raise Invalid(
         f"{why} needs an environment.",
         where="environment",
         hint="Only an mlflow_model without a scoring script brings its own.",
+    )
+
+
+def _no_model() -> Invalid:
+    return Invalid(
+        "A deployment needs a model.",
+        where="model",
+        hint="Only an environment with an 'inference_config' brings a server that needs none.",
     )
 
 
