@@ -1,12 +1,14 @@
 """Requests: who may read the log of an endpoint, and what its deployments come to; captures as data assets."""
 
+import json
 import time
 from collections.abc import Callable
 
 import pytest
 
-from services import captures, data, endpoints, requests, workspaces
+from services import captures, data, endpoints, requests, routing, workspaces
 from services.core.errors import Invalid, NotFound
+from services.engines.captures import Captured, Captures
 from services.requests import RequestQuery
 from services.specs.data import DataAsset
 from services.specs.endpoints import OnlineEndpoint
@@ -191,6 +193,22 @@ def test_what_is_captured_becomes_data_assets_once(stage: Stage):
         for missing in ("credit-blue-request", "credit-blue-of_a_script"):
             with pytest.raises(NotFound):
                 data.get(scope, missing)
+
+
+def test_what_the_gateway_captures_is_read_as_data(lite: Stage):
+    _, blue = endpoint(lite, **COLLECTED)
+    captures.register(lite.studio, blue.id)
+    target = routing.table(lite.studio).routes["lab", "credit"].targets["blue"]
+    assert target.capture is not None
+
+    Captures().write(target.capture, "model_inputs", [Captured(time.time(), "r1", b'[{"age": 31}]')])
+
+    with lite.scope(lite.cleo) as scope:
+        contents = data.contents(scope, data.get(scope, "credit-blue-model_inputs"))
+    (file,) = contents.listing(most=10).files
+    opened, _ = contents.opened(file.path)
+    with opened:
+        assert json.loads(opened.read())["data"] == [{"age": 31}]
 
 
 def test_a_name_that_is_taken_is_said_and_stops_nothing(lite: Stage):
