@@ -20,6 +20,7 @@ from services.events import emit
 from services.job_inputs import MODELS
 from services.logs import is_secret
 from services.models import MLFLOW
+from services.secrets import REFERENCE
 from services.specs.deployments import BatchSettings, ModelBatchDeployment, OnlineDeployment
 from services.specs.endpoints import BatchEndpoint, Invocation
 from services.specs.jobs import CommandJob, Data, Output
@@ -309,7 +310,7 @@ def invoke(
     row = _asked(scope, endpoint, deployment)
     spec = ModelBatchDeployment.model_validate(row.spec)
     settings = _overridden(spec.batching, overrides)
-    _require_file_name(settings)
+    _require_sound(settings)
     model, environment = _asset(scope, row.model_id, "model"), _asset(scope, row.environment_id, "environment")
     inputs = _inputs(invocation)
     driver = _driver(row, settings, inputs, instance_count or (spec.resources and spec.resources.instance_count) or 1)
@@ -449,7 +450,7 @@ def _put(scope: Scope, row: Deployment, spec: ModelBatchDeployment, snapshot: st
             where="code_configuration",
             hint="Give code and a scoring_script, or an mlflow_model.",
         )
-    _require_file_name(spec.batching)
+    _require_sound(spec.batching)
     row.type, row.description = spec.type, spec.description or ""
     row.tags, row.properties = dict(spec.tags), dict(spec.properties)
     row.spec = _written(spec)
@@ -521,7 +522,14 @@ def _overridden(settings: BatchSettings, overrides: BatchSettings | None) -> Bat
     return settings.model_copy(update=changed)
 
 
-def _require_file_name(settings: BatchSettings) -> None:
+def _require_sound(settings: BatchSettings) -> None:
+    """Raises Invalid for a file that would lie elsewhere, and for what jobs do not put in a secret's place."""
+    referring = [key for key, value in settings.environment_variables.items() if REFERENCE.search(value)]
+    if referring:
+        raise Invalid(
+            f"'{referring[0]}' refers to a secret, which jobs do not get in their variables.",
+            where="environment_variables",
+        )
     name = settings.output_file_name
     if name in {".", ".."} or any(char == "/" or not char.isprintable() for char in name):
         raise Invalid(

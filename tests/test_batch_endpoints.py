@@ -155,6 +155,7 @@ def test_a_script_needs_an_environment_and_must_be_in_the_code(stage: Stage):
         ({"endpoint_name": "another"}, Invalid),
         ({"environment": "azureml:nobody:1"}, NotFound),
         ({"settings": {"output_file_name": "../x.csv"}}, Invalid),
+        ({"settings": {"environment_variables": {"KEY": "${{secrets.key}}"}}}, Invalid),
     ],
 )
 def test_what_a_deployment_cannot_be(lite: Stage, written: dict[str, Any], error: type[Exception]):

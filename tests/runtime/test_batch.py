@@ -1,6 +1,7 @@
 """The mini-batch driver, started as a container starts it: what scripts and models may rely on."""
 
 import json
+import os
 import signal
 import threading
 import time
@@ -253,6 +254,7 @@ STARTS = [
     ("def init():\n    raise OSError('no such model')\ndef run(b):\n    return b\n", "init() failed: OSError"),
     ("import os\ndef init():\n    os._exit(9)\ndef run(b):\n    return b\n", "its process ended with exit code 9"),
     ("import time\ndef init():\n    time.sleep(60)\ndef run(b):\n    return b\n", "init() took longer than 0.5 s"),
+    ("import os\nos._exit(1)\n", "Before init() was done its process ended with exit code 1"),
     ("def predict(b):\n    return b\n", "has no function run(mini_batch)"),
     ("import nothing_of_that_name\n", "ModuleNotFoundError"),
 ]
@@ -349,6 +351,14 @@ def test_a_studio_that_does_not_answer_stops_nothing(desk: Desk) -> None:
     desk.variables = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9/mlflow", "MLFLOW_RUN_ID": "j1"}
     assert desk.run(NAMES) == 0
     assert desk.said.count("Progress could not be sent") == 1
+
+
+def test_names_that_are_no_text_are_files_too(desk: Desk) -> None:
+    for name in (b"a\xff", b"b\xff-bad"):
+        Path(os.fsdecode(bytes(desk.input) + b"/" + name)).write_bytes(b"x")
+    assert desk.run(FAILING, mini_batch_size=1) == 0, desk.said
+    assert desk.result.read_bytes() == bytes(desk.input) + b"/a\xff\n"
+    assert "b\\udcff-bad" in desk.said
 
 
 def test_a_script_sees_no_module_of_the_driver(desk: Desk) -> None:

@@ -60,7 +60,7 @@ class Worker:
             os.close(orders)
             os.close(answers)
         self.number, self.deadline = number, deadline
-        self.is_ready = False
+        self.is_ready = self.has_failed = False
         self.batch: Batch | None = None
         self.heard = b""
 
@@ -167,6 +167,7 @@ class Driver:
     def _listen(self, worker: Worker) -> None:
         for answer in worker.said():
             if "init_failed" in answer:
+                worker.has_failed = True
                 self._bad_start(f"init() failed: {answer['init_failed']}", str(answer["trace"]))
             elif "is_ready" in answer:
                 worker.is_ready, self.bad_starts = True, 0
@@ -198,8 +199,8 @@ class Driver:
             why = _death(code)
             if batch is not None:
                 self._failed(batch, why, "")
-            elif not worker.is_ready and code != FAILED:  # one that failed has said so itself
-                self._bad_start(f"{why} in init()", "")
+            elif not worker.is_ready and not worker.has_failed:
+                self._bad_start(f"Before init() was done {why}; logs/user/stderr says more", "")
 
     def _bad_start(self, why: str, trace: str) -> None:
         self.bad_starts += 1
@@ -260,6 +261,8 @@ class Driver:
 def main(arguments: Sequence[str]) -> int:
     """`arguments` are the script's. Answers 0, 1 for what failed, 143 when it was told to stop."""
     signal.signal(signal.SIGTERM, _told_to_stop)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  (names of files are not always text)
     try:
         chosen = settings.read(arguments)
         output = Path(chosen.path(chosen.output))
@@ -270,8 +273,8 @@ def main(arguments: Sequence[str]) -> int:
     except Wrong as wrong:
         print(f"Error: {wrong}", file=sys.stderr, flush=True)
         return FAILED
-    with tempfile.TemporaryDirectory(prefix="mini-batches-") as parts:
-        return _run(Driver(chosen, arguments, batches, Path(parts)), output)
+    with tempfile.TemporaryDirectory(prefix=".mini-batches-", dir=".") as parts:  # /tmp may be memory
+        return _run(Driver(chosen, arguments, batches, Path(parts).resolve()), output)
 
 
 def _run(driver: Driver, output: Path) -> int:
