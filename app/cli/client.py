@@ -166,14 +166,21 @@ def _nobody(url: str, cause: Exception) -> Unavailable:
     return Unavailable(f"No studio answers at {url}.", hint="Is ATELIER_ENDPOINT right?")
 
 
+def _of_the_gateway(said: dict[str, Any]) -> str:
+    """Its answers go to callers of an endpoint, who know the cloud's form of errors."""
+    error = said.get("error")
+    return str(error.get("message") or "") if isinstance(error, dict) else ""
+
+
 def refusal(answer: "httpx.Response") -> AtelierError:
     """The error that a problem+json describes."""
     try:
         said = answer.json()
     except ValueError:
         said = {}
+    said = said if isinstance(said, dict) else {}
     kind = _CLASSES.get(answer.status_code, AtelierError)
-    message = said.get("detail") or f"The studio answered {answer.status_code}."
+    message = said.get("detail") or _of_the_gateway(said) or f"The studio answered {answer.status_code}."
     if answer.status_code == 401:
         message, said["hint"] = (
             "The studio does not know this token.",

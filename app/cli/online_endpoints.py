@@ -16,7 +16,7 @@ app.add_typer(rollouts.app, name="rollout")
 app.add_typer(alerts.app, name="alert")
 app.command()(rollouts.rollback)
 COLUMNS = ("name", "provisioning_state", "auth_mode", "traffic", "scoring_uri", "creation_context.created_at")
-REQUEST_COLUMNS = ("Time", "Method", "Path", "DeploymentName", "ResponseCode", "TotalDurationMs", "XRequestId")
+REQUEST_COLUMNS = ("TimeGenerated", "Method", "DeploymentName", "ResponseCode", "TotalDurationMs", "XRequestId")
 CHANGEABLE = ("description", "tags", "properties", "traffic", "mirror_traffic", "sticky")
 LONGEST_ANSWER = 600
 MODEL = "azureml-model-deployment"
