@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Collection, Mapping, Sequence
 from email.message import EmailMessage
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 import httpx
 import orjson
@@ -78,16 +78,14 @@ async def _posted(url: str, address: str, body: bytes, seconds: float) -> int:
 
 def mail(server: str, sender: str, to: Sequence[str], subject: str, text: str, *, seconds: float = SECONDS) -> None:
     """By `smtp://[user:password@]host[:port][?starttls]` or `smtps://…`. Raises Invalid, Unavailable, EngineError."""
-    parts = urlsplit(server)
-    if parts.scheme not in {"smtp", "smtps"} or not parts.hostname:
-        raise Invalid("ATELIER_SMTP_URL is not smtp://host:port or smtps://host:port.")
+    parts, port = _server(server)
     message = EmailMessage()
-    message["From"] = sender or _sender(parts.username, parts.hostname)
+    message["From"] = " ".join((sender or _sender(parts.username, str(parts.hostname))).split())
     message["To"] = ", ".join(to)
     message["Subject"] = " ".join(subject.split())
     message.set_content(text)
     try:
-        with _connected(parts.scheme, parts.hostname, parts.port, seconds) as smtp:
+        with _connected(parts.scheme, str(parts.hostname), port, seconds) as smtp:
             if "starttls" in parse_qs(parts.query, keep_blank_values=True):
                 smtp.starttls(context=ssl.create_default_context())
             if parts.username:
@@ -100,6 +98,17 @@ def mail(server: str, sender: str, to: Sequence[str], subject: str, text: str, *
         raise EngineError(f"{parts.hostname} refused the recipients.") from cause
     except (OSError, smtplib.SMTPException) as cause:
         raise Unavailable(f"{parts.hostname} did not take the mail: {type(cause).__name__}.") from cause
+
+
+def _server(url: str) -> tuple[SplitResult, int | None]:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        parts, port = SplitResult("", "", "", "", ""), None
+    if parts.scheme not in {"smtp", "smtps"} or not parts.hostname:
+        raise Invalid("ATELIER_SMTP_URL is not smtp://host:port or smtps://host:port.")
+    return parts, port
 
 
 def _connected(scheme: str, host: str, port: int | None, seconds: float) -> smtplib.SMTP:

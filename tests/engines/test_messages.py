@@ -127,7 +127,9 @@ def test_a_server_without_tls_is_sent_no_password_where_tls_was_asked_for():
         assert not any(line.startswith("AUTH") for line in kept.said)
 
 
-@pytest.mark.parametrize("url", ["", "mail.example.com", "http://mail.example.com", "smtp://"])
+@pytest.mark.parametrize(
+    "url", ["", "mail.example.com", "http://mail.example.com", "smtp://", "smtp://x:99999", "smtp://[::1"]
+)
 def test_what_is_no_mail_server_is_refused(url: str):
     with pytest.raises(Invalid, match="ATELIER_SMTP_URL"):
         messages.mail(url, "a@b.c", ["a@example.com"], "s", "t")
