@@ -5,32 +5,35 @@ from pathlib import Path
 import streamlit as st
 
 from app import context
-from app.ui import endpoint_wizard, endpoint_words, parts
-from app.ui.endpoint_wizard import Wanted
+from app.ui import endpoint_list, endpoint_wizard, endpoint_words, parts
+from app.ui.endpoint_wizard import BATCH, ONLINE, Wanted
 from app.ui.text import join, plain, tag
-from services import deployments, endpoints
+from services import batch_endpoints, deployments, endpoints
 from services.core.errors import AtelierError
 from services.specs import source
-from services.specs.deployments import OnlineDeployment
-from services.specs.endpoints import OnlineEndpoint
+from services.specs.deployments import ModelBatchDeployment, OnlineDeployment
+from services.specs.endpoints import BatchEndpoint, OnlineEndpoint
 from services.specs.problems import checked
+from services.studio import Scope
 
-ENDPOINT = "https://azuremlschemas.azureedge.net/latest/managedOnlineEndpoint.schema.json"
-DEPLOYMENT = "https://azuremlschemas.azureedge.net/latest/managedOnlineDeployment.schema.json"
+SCHEMAS = "https://azuremlschemas.azureedge.net/latest/{}.schema.json"
+ENDPOINTS = {ONLINE: "managedOnlineEndpoint", BATCH: "batchEndpoint"}
+DEPLOYMENTS = {ONLINE: "managedOnlineDeployment", BATCH: "modelBatchDeployment"}
 STYLE = Path(endpoint_wizard.__file__).parent / "assets" / "endpoints.css"
 
 
 def written(wanted: Wanted) -> tuple[str, str]:
     """The YAML of both; the first is empty where the endpoint is there already."""
-    endpoint = source.dump({"$schema": ENDPOINT, **wanted.endpoint}) if wanted.existing is None else ""
-    return endpoint, source.dump({"$schema": DEPLOYMENT, **wanted.deployment})
+    first, second = (SCHEMAS.format(names[wanted.kind]) for names in (ENDPOINTS, DEPLOYMENTS))
+    endpoint = source.dump({"$schema": first, **wanted.endpoint}) if wanted.existing is None else ""
+    return endpoint, source.dump({"$schema": second, **wanted.deployment})
 
 
 def review(wanted: Wanted) -> None:
     """What will be there, and what is missing still."""
     endpoint_wizard.step(7, "Review", done=not wanted.wrong)
     model, deployment = wanted.model, wanted.deployment
-    count = deployment["instance_count"]
+    count = deployment.get("instance_count") or (deployment.get("resources") or {}).get("instance_count", 1)
     sentence = join(
         (
             tag("b", plain(f"{model.name}:{model.version}", 120)),
@@ -49,35 +52,57 @@ def review(wanted: Wanted) -> None:
 def create(wanted: Wanted) -> str:
     """The endpoint's name; empty after it was said what is wrong. Either both are made or nothing."""
     try:
-        spec = checked(OnlineDeployment, wanted.deployment)
         with context.scope(write=True) as s:
-            if wanted.existing is None:
-                endpoints.create(s, checked(OnlineEndpoint, wanted.endpoint))
-            name = str(wanted.deployment["endpoint_name"])
-            code = wanted.code
-            deployments.create(
-                s,
-                name,
-                spec,
-                snapshot=code.id if code is not None else None,
-                code_name=endpoint_wizard.code_name(code) if code is not None else "",
-                all_traffic=wanted.all_traffic,
-            )
+            (_batch if wanted.kind == BATCH else _online)(s, wanted)
     except AtelierError as error:
         context.show(error)
         return ""
-    context.done(f"Deployment '{wanted.deployment['name']}' is on its way.")
-    return name
+    context.done(f"Deployment '{wanted.deployment['name']}' {'is there' if wanted.kind == BATCH else 'is on its way'}.")
+    return str(wanted.deployment["endpoint_name"])
+
+
+def _online(scope: Scope, wanted: Wanted) -> None:
+    spec, code = checked(OnlineDeployment, wanted.deployment), wanted.code
+    if wanted.existing is None:
+        endpoints.create(scope, checked(OnlineEndpoint, wanted.endpoint))
+    deployments.create(
+        scope,
+        wanted.deployment["endpoint_name"],
+        spec,
+        snapshot=code.id if code is not None else None,
+        code_name=endpoint_wizard.code_name(code) if code is not None else "",
+        all_traffic=wanted.is_first,
+    )
+
+
+def _batch(scope: Scope, wanted: Wanted) -> None:
+    spec, code = checked(ModelBatchDeployment, wanted.deployment), wanted.code
+    if wanted.existing is None:
+        batch_endpoints.create(scope, checked(BatchEndpoint, wanted.endpoint))
+    batch_endpoints.create_deployment(
+        scope,
+        wanted.deployment["endpoint_name"],
+        spec,
+        snapshot=code.id if code is not None else None,
+        set_default=wanted.is_first,
+    )
 
 
 def hints(wanted: Wanted | None) -> list[str]:
     """The same on the command line."""
-    endpoint = "atelier online-endpoint create --file endpoint.yml"
-    deployment = "atelier online-deployment create --file deployment.yml"
-    if wanted is None:
-        return [endpoint, f"{deployment} --all-traffic"]
-    line = f"{deployment} --all-traffic" if wanted.all_traffic else deployment
-    return [line] if wanted.existing is not None else [endpoint, line]
+    kind, first = ("batch", "--set-default") if wanted and wanted.kind == BATCH else ("online", "--all-traffic")
+    endpoint = f"atelier {kind}-endpoint create --file endpoint.yml"
+    deployment = f"atelier {kind}-deployment create --file deployment.yml"
+    line = f"{deployment} {first}" if wanted is None or wanted.is_first else deployment
+    return [line] if wanted is not None and wanted.existing is not None else [endpoint, line]
+
+
+def done(wanted: Wanted, name: str) -> None:
+    """To what was made."""
+    if wanted.kind != BATCH:
+        context.go("endpoint", name=name)
+    screen, parameters = endpoint_list.batch_place(name)
+    context.go(screen, **parameters)
 
 
 st.html(STYLE)
@@ -85,7 +110,7 @@ actions = parts.header("Deploy a model", crumbs=[("Endpoints", context.link("end
 left, right = st.columns([3, 2], gap="medium")
 with left:
     answer = st.container()
-    wanted = endpoint_wizard.filled(endpoint_words.sizes(context.fact("engine")))
+    wanted = endpoint_wizard.filled(endpoint_wizard.kind(), endpoint_words.sizes(context.fact("engine")))
     if wanted is None:
         st.html(parts.button("Register model", context.link("new_model"), glyph="add", primary=True))
 made = ""
@@ -93,7 +118,7 @@ with actions:
     parts.cli(*hints(wanted))
     if wanted is not None:
         blocked = wanted.wrong[0] if wanted.wrong else ""
-        action = "onlineEndpoints/deployments/write"
+        action = f"{wanted.kind}Endpoints/deployments/write"
         if parts.act("Create", action, primary=True, blocked=blocked, glyph="rocket_launch"):
             with answer:
                 made = create(wanted)
@@ -106,5 +131,5 @@ if wanted is not None:
             st.code(above, "yaml", wrap_lines=True)
         parts.section("deployment.yml")
         st.code(below, "yaml", wrap_lines=True)
-if made:
-    context.go("endpoint", name=made)
+if made and wanted is not None:
+    done(wanted, made)

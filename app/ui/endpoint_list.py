@@ -7,14 +7,26 @@ import streamlit as st
 
 from app import context
 from app.ui import address, endpoint_words, parts, table
+from app.ui.nav import SCREENS
 from app.ui.text import Markup
-from services import endpoints, requests
+from services import batch_endpoints, endpoints, requests
 from services.core.paging import Page, cursor_at
 from services.endpoints import EndpointQuery
 from services.store.serving import Deployment, Endpoint
 from services.studio import Scope
 
 SIZE = 50
+BATCH = [
+    table.Column("Name", "link", "name"),
+    table.Column("Default", "text"),
+    table.Column("Deployments", "num"),
+    table.Column("Last job", "status"),
+    table.Column("Called", "time"),
+    table.Column("Description", "muted"),
+    table.Column("Created", "time", "created_at"),
+    table.Column("Created by", "muted"),
+    table.Column("Tags", "tags"),
+]
 ONLINE = [
     table.Column("Name", "link", "name"),
     table.Column("Health", "status"),
@@ -30,36 +42,84 @@ ONLINE = [
 
 
 def create(kind: str = "") -> Markup:
-    reason = context.may("batchEndpoints/write" if kind == "batch" else "onlineEndpoints/write")
+    reason = context.may(f"{kind or 'online'}Endpoints/write")
     there = context.link("new_endpoint", kind=kind)
     return parts.button("Create", there, glyph="add", primary=True, reason=reason)
 
 
 def online() -> None:
     """Real-time endpoints. Looks again by itself: often while something is under way."""
-    with st.container(horizontal=True, vertical_alignment="center", key="toolbar"):
-        search = address.search(placeholder="Search endpoints")
-    order = address.text("sort", "-created_at")
-    query = EndpointQuery(
-        search=search,
-        order_by=order if order.removeprefix("-") in endpoints.ORDERS else "-created_at",
-        limit=SIZE,
-        cursor=cursor_at((address.number("page", 1) - 1) * SIZE),
-    )
+    query = _query()
     moving = _read(query)[1]
 
     @st.fragment(run_every=1.5 if moving else 8)
     def live() -> None:
         page, still, rows = _read(query)
         if not page.rows:
-            _nothing(search)
+            _nothing(query.search)
             return
-        pager = table.Pager((address.number("page", 1) - 1) * SIZE, SIZE, bool(page.next_cursor), None, "endpoints")
-        table.show("endpoints", ONLINE, rows, label="Real-time endpoints", order=query.order_by, pager=pager)
+        table.show("endpoints", ONLINE, rows, label="Real-time endpoints", order=query.order_by, pager=_pager(page))
         if still != moving:
             st.rerun()
 
     live()
+
+
+def batch() -> None:
+    """Batch endpoints: what is called for whole files, and how the last call went."""
+    query = _query()
+
+    @st.fragment(run_every=5)
+    def live() -> None:
+        with context.scope() as s:
+            page = batch_endpoints.listed(s, query)
+            rows = [_batch_row(s, each) for each in page.rows]
+        if not rows:
+            _nothing(query.search, "batch")
+            return
+        table.show("batches", BATCH, rows, label="Batch endpoints", order=query.order_by, pager=_pager(page))
+
+    live()
+
+
+def batch_place(name: str) -> tuple[str, dict[str, str]]:
+    """The screen of a batch endpoint, and what stands in its address."""
+    return ("batch_endpoint", {"name": name}) if "batch_endpoint" in SCREENS else ("endpoints", {"tab": "batch"})
+
+
+def _batch_row(scope: Scope, endpoint: Endpoint) -> table.Row:
+    screen, parameters = batch_place(endpoint.name)
+    href = context.link(screen, **parameters)
+    last = batch_endpoints.list_jobs(scope, endpoint.name, limit=1)
+    cells: list[Any] = [
+        table.link(endpoint.name, href),
+        batch_endpoints.default_of(scope, endpoint),
+        len(batch_endpoints.listed_deployments(scope, endpoint.name)),
+        table.status(last[0].status) if last else "",
+        table.time(last[0].created_at) if last else None,
+        endpoint.description,
+        table.time(endpoint.created_at),
+        endpoint.created_by,
+        table.tags(endpoint.tags),
+    ]
+    return table.Row(endpoint.name, cells, href)
+
+
+def _query() -> EndpointQuery:
+    """What the tool bar and the address ask for."""
+    with st.container(horizontal=True, vertical_alignment="center", key="toolbar"):
+        search = address.search(placeholder="Search endpoints")
+    order = address.text("sort", "-created_at")
+    return EndpointQuery(
+        search=search,
+        order_by=order if order.removeprefix("-") in endpoints.ORDERS else "-created_at",
+        limit=SIZE,
+        cursor=cursor_at((address.number("page", 1) - 1) * SIZE),
+    )
+
+
+def _pager(page: Page[Endpoint]) -> table.Pager:
+    return table.Pager((address.number("page", 1) - 1) * SIZE, SIZE, bool(page.next_cursor), None, "endpoints")
 
 
 def _read(query: EndpointQuery) -> tuple[Page[Endpoint], bool, list[table.Row]]:
@@ -100,9 +160,18 @@ def _count(deployments: Sequence[Deployment]) -> str:
     return f"{total}" if ready == total else f"{total} ({ready} ready)"
 
 
-def _nothing(search: str) -> None:
+def _nothing(search: str, kind: str = "") -> None:
     if search:
         parts.empty("filter_alt_off", "No endpoints match", "Try another word.")
+        return
+    if kind == "batch":
+        parts.empty(
+            "dataset",
+            "No batch endpoints yet",
+            "A batch endpoint takes files and answers with a job that works through all of them.",
+            action=create("batch"),
+            cli="atelier batch-endpoint create --name nightly",
+        )
         return
     parts.empty(
         "api",

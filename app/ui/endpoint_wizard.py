@@ -9,32 +9,43 @@ import streamlit as st
 from app import context
 from app.ui import address, endpoint_words, forms, modelforms, upload
 from app.ui.text import plain, tag
-from services import assets, endpoints, environments, uploads
+from services import assets, batch_endpoints, endpoints, environments, uploads
 from services.assets import AssetQuery
 from services.core.states import AssetKind
 from services.endpoints import EndpointQuery
 from services.engines.files import walk
 from services.specs.endpoints import endpoint_name
 from services.store.rows import Asset
-from services.store.serving import Endpoint
+from services.store.serving import Deployment, Endpoint
+from services.studio import Scope
 
 MOST = 500
+ONLINE, BATCH = "online", "batch"
+KINDS = {
+    ONLINE: ("Real-time", "It answers at once, at an address of its own."),
+    BATCH: ("Batch", "It works through whole files, as a job for each call."),
+}
 NEW, EXISTING = "New endpoint", "Existing endpoint"
 MLFLOW = "mlflow_model"
 SCRIPT = "score.py"
+ACTIONS = {"append_row": "All rows in one file", "summary_only": "The script writes its own"}
 COLLECTED = {"collections": {"model_inputs": {"enabled": True}, "model_outputs": {"enabled": True}}}
 
 
 @dataclass
 class Wanted:
-    """What the steps say. `wrong` are sentences for what keeps it from being created, the first one first."""
+    """What the steps say. `wrong` are sentences for what keeps it from being created, the first one first.
+
+    `is_first` is for all of the traffic, or for the default deployment of a batch endpoint.
+    """
 
     model: Asset
+    kind: str = ONLINE
     existing: Endpoint | None = None
     endpoint: dict[str, Any] = field(default_factory=dict)
     deployment: dict[str, Any] = field(default_factory=dict)
     code: upload.Sent | None = None
-    all_traffic: bool = True
+    is_first: bool = True
     wrong: list[str] = field(default_factory=list)
 
 
@@ -51,17 +62,44 @@ def step(number: int, title: str, note: str = "", *, done: bool = False) -> None
     )
 
 
-def filled(sizes: Mapping[str, str]) -> Wanted | None:
+def kind() -> str:
+    """Real-time or batch, in the address."""
+    key = "_wizard:kind"
+    st.session_state[key] = BATCH if address.text("kind") == BATCH else ONLINE
+
+    def changed() -> None:
+        address.put(kind=BATCH if st.session_state[key] == BATCH else None, endpoint=None)
+
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.segmented_control(
+            "Kind",
+            list(KINDS),
+            key=key,
+            format_func=lambda each: KINDS[each][0],
+            on_change=changed,
+            label_visibility="collapsed",
+            required=True,
+            width="content",
+        )
+        st.html(tag("span", KINDS[st.session_state[key]][1], cls="at-hint"))
+    return str(st.session_state[key])
+
+
+def filled(kind: str, sizes: Mapping[str, str]) -> Wanted | None:
     """Draws all steps; what they come to, None while there is no model. `sizes` are labels by the name of a size."""
     model = _model()
     if model is None:
         return None
-    wanted = Wanted(model)
+    wanted = Wanted(model, kind)
     _endpoint(wanted)
     _deployment(wanted)
     _runs_on(wanted)
-    _compute(wanted, sizes)
-    _traffic(wanted)
+    if kind == BATCH:
+        _instances(wanted)
+        _default(wanted)
+    else:
+        _compute(wanted, sizes)
+        _traffic(wanted)
     return wanted
 
 
@@ -107,11 +145,13 @@ def _chosen(
 
 
 def _endpoint(wanted: Wanted) -> None:
+    is_batch = wanted.kind == BATCH
+    query = EndpointQuery(order_by="-updated_at", limit=MOST)
     with context.scope() as s:
-        page = endpoints.listed(s, EndpointQuery(order_by="-updated_at", limit=MOST))
-        known = [each for each in page.rows if each.desired != "delete"]
-    taken = [each.name for each in page.rows]
-    step(2, "Endpoint", "the address that programs call", done=True)
+        rows = (batch_endpoints.listed(s, query) if is_batch else endpoints.listed(s, query)).rows
+    known = [each for each in rows if each.desired != "delete"]
+    taken = [each.name for each in rows]
+    step(2, "Endpoint", "what is called", done=True)
     is_new = True
     if known:
         key, asked = "_wizard:which", address.text("endpoint")
@@ -137,7 +177,20 @@ def _endpoint(wanted: Wanted) -> None:
         max_chars=32,
     ).strip()
     _check_name(one, wanted, name, taken, "An endpoint with this name exists already.")
-    auth = two.segmented_control(
+    auth = "aad_token" if is_batch else _authentication(two)
+    with st.expander("Description and tags"):
+        description = st.text_input("Description", key="endpoint_description")
+        tags = st.text_input("Tags", placeholder="team=vision", key="endpoint_tags")
+    wanted.endpoint = {
+        "name": name,
+        **({} if is_batch else {"auth_mode": auth}),
+        **({"description": description} if description else {}),
+        **({"tags": forms.pairs(tags)} if tags else {}),
+    }
+
+
+def _authentication(place: Any) -> str:
+    picked = place.segmented_control(
         "Authentication",
         ["key", "aml_token"],
         default="key",
@@ -146,15 +199,7 @@ def _endpoint(wanted: Wanted) -> None:
         required=True,
         help="Keys are valid until they are made anew; tokens for an hour.",
     )
-    with st.expander("Description and tags"):
-        description = st.text_input("Description", key="endpoint_description")
-        tags = st.text_input("Tags", placeholder="team=vision", key="endpoint_tags")
-    wanted.endpoint = {
-        "name": name,
-        "auth_mode": auth or "key",
-        **({"description": description} if description else {}),
-        **({"tags": forms.pairs(tags)} if tags else {}),
-    }
+    return str(picked or "key")
 
 
 def _check_name(place: Any, wanted: Wanted, name: str, taken: Sequence[str], said: str) -> None:
@@ -173,14 +218,33 @@ def _deployment(wanted: Wanted) -> None:
     standing: list[str] = []
     if wanted.existing is not None:
         with context.scope() as s:
-            standing = [each.name for each in endpoints.deployments_of(s, wanted.existing)]
-    step(3, "Deployment", "the model behind the address", done=True)
+            standing = [each.name for each in _behind(s, wanted)]
+    step(3, "Deployment", "the model behind it", done=True)
     one, two, three = st.columns([2, 1, 1], gap="small")
     place = wanted.existing.name if wanted.existing is not None else ""
     name = one.text_input(
         "Deployment name", endpoint_words.next_deployment(standing), key=f"deployment_name:{place}", max_chars=32
     ).strip()
     _check_name(one, wanted, name, standing, "This endpoint has a deployment with this name already.")
+    wanted.deployment = {
+        **({"type": "model"} if wanted.kind == BATCH else {}),
+        "name": name,
+        "endpoint_name": wanted.existing.name if wanted.existing is not None else wanted.endpoint["name"],
+        "model": f"azureml:{wanted.model.name}:{wanted.model.version}",
+        **(_batching(two, three) if wanted.kind == BATCH else _answering(two, three)),
+    }
+
+
+def _behind(scope: Scope, wanted: Wanted) -> list[Deployment]:
+    if wanted.existing is None:
+        return []
+    if wanted.kind == BATCH:
+        return batch_endpoints.listed_deployments(scope, wanted.existing.name)
+    return endpoints.deployments_of(scope, wanted.existing)
+
+
+def _answering(two: Any, three: Any) -> dict[str, Any]:
+    """How long an answer may take, and how many are made at once."""
     timeout = two.number_input(
         "Time-out (ms)", 1, 24 * 3_600_000, 5000, step=1000, key="deployment_timeout", help="Later answers are a 408."
     )
@@ -193,13 +257,38 @@ def _deployment(wanted: Wanted) -> None:
         help="They are kept in the workspace's datastore as a data asset.",
     )
     settings = {"request_timeout_ms": int(timeout), "max_concurrent_requests_per_instance": int(at_once)}
-    wanted.deployment = {
-        "name": name,
-        "endpoint_name": wanted.existing.name if wanted.existing is not None else wanted.endpoint["name"],
-        "model": f"azureml:{wanted.model.name}:{wanted.model.version}",
+    return {
         **({"request_settings": settings} if (timeout, at_once) != (5000, 1) else {}),
         **({"data_collector": COLLECTED} if collects else {}),
     }
+
+
+def _batching(two: Any, three: Any) -> dict[str, Any]:
+    """How files are worked through, in the words of the YAML; what is as usual is left out."""
+    files = two.number_input("Files at once", 1, 1_000_000, 10, key="batch_files", help="Of one mini-batch.")
+    workers = three.number_input("Workers", 1, 1024, 1, key="batch_workers", help="At once, of one instance.")
+    with st.expander("Results and errors"):
+        one, two, three = st.columns(3, gap="small")
+        action = one.selectbox("Results", list(ACTIONS), format_func=lambda each: ACTIONS[each], key="batch_action")
+        file = two.text_input(
+            "Result file", "predictions.csv", key="batch_file", disabled=action != "append_row", max_chars=255
+        )
+        most = three.number_input(
+            "Failed files at most", -1, 1_000_000, -1, key="batch_errors", help="More end the job; -1 never does."
+        )
+        retries = one.number_input("Retries", 0, 1000, 3, key="batch_retries", help="Of a mini-batch that fails.")
+        timeout = two.number_input("Time-out (s)", 1, 259_200, 30, key="batch_timeout", help="Of one mini-batch.")
+    said = {
+        "mini_batch_size": (int(files), 10),
+        "max_concurrency_per_instance": (int(workers), 1),
+        "output_action": (action, "append_row"),
+        "output_file_name": (file.strip() or "predictions.csv", "predictions.csv"),
+        "error_threshold": (int(most), -1),
+    }
+    settings: dict[str, Any] = {name: value for name, (value, usual) in said.items() if value != usual}
+    if (retries, timeout) != (3, 30):
+        settings["retry_settings"] = {"max_retries": int(retries), "timeout": int(timeout)}
+    return {"settings": settings} if settings else {}
 
 
 def _runs_on(wanted: Wanted) -> None:
@@ -281,6 +370,24 @@ def _compute(wanted: Wanted, sizes: Mapping[str, str]) -> None:
     wanted.deployment |= {**({"instance_type": size} if size else {}), "instance_count": int(count)}
 
 
+def _instances(wanted: Wanted) -> None:
+    step(5, "Compute", "the machine of this studio", done=True)
+    count = st.number_input("Instances", 1, 1024, 1, key="deployment_count", width=220)
+    if count > 1:
+        wanted.deployment["resources"] = {"instance_count": int(count)}
+
+
+def _default(wanted: Wanted) -> None:
+    step(6, "Default", done=True)
+    with context.scope() as s:
+        now = batch_endpoints.default_of(s, wanted.existing) if wanted.existing is not None else ""
+    if not now:
+        st.html(tag("p", "It is what is called when no deployment is named.", cls="at-hint"))
+        return
+    wanted.is_first = st.toggle("Call it when no deployment is named", key="deployment_default")
+    st.html(tag("p", f"Now that is {plain(now, 40)}.", cls="at-hint"))
+
+
 def _traffic(wanted: Wanted) -> None:
     existing = wanted.existing
     given = {name: percent for name, percent in (existing.traffic if existing else {}).items() if percent}
@@ -299,11 +406,11 @@ def _traffic(wanted: Wanted) -> None:
         label_visibility="collapsed",
         required=True,
     )
-    wanted.all_traffic = picked == "all"
+    wanted.is_first = picked == "all"
     now = endpoints.spoken(given)
     said = (
         f"Until then it stays as it is: {now}."
-        if wanted.all_traffic
+        if wanted.is_first
         else f"It stays as it is: {now}. Try the new one first, then move traffic, mirror it, or start a rollout."
     )
     st.html(tag("p", said, cls="at-hint"))

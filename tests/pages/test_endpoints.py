@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from services import deployments, endpoints
+from services import batch_endpoints, deployments, endpoints
 from services.core.states import ProvisioningState
 from tests.conftest import Stage
 from tests.pages import serving_seed
@@ -330,6 +330,37 @@ def test_a_model_of_another_kind_needs_a_script_and_an_environment(served: Stage
     test = wizard(opened, model="forest")
     assert "Send a scoring script" in said(test)
     assert test.button(key="act_Create").disabled
+
+
+def test_files_are_worked_through_by_an_endpoint_made_by_one_click(served: Stage, opened: Opened) -> None:
+    assert "No batch endpoints yet" in said(opened("endpoints", tab="batch"))
+    test = wizard(opened, kind="batch", model="iris")
+    test.number_input(key="batch_files").set_value(3).run()
+    words = said(test)
+    for word in ("batchEndpoint.schema.json", "modelBatchDeployment.schema.json", "mini_batch_size: 3"):
+        assert word in words, word
+    act(test, "Create")
+    with served.scope() as scope:
+        row = batch_endpoints.get_deployment(scope, "iris", "blue")
+        assert (row.spec["settings"], row.provisioning_state) == ({"mini_batch_size": 3}, "Succeeded")
+        assert batch_endpoints.default_of(scope, batch_endpoints.get(scope, "iris")) == "blue"
+    shown = data(opened("endpoints", tab="batch"))
+    assert "iris" in shown
+    assert "flowers" not in shown
+
+
+def test_another_deployment_is_the_default_only_when_it_is_said(served: Stage, opened: Opened) -> None:
+    act(wizard(opened, kind="batch", model="iris"), "Create")
+    act(wizard(opened, kind="batch", model="iris", endpoint="iris"), "Create")
+    with served.scope() as scope:
+        endpoint = batch_endpoints.get(scope, "iris")
+        assert [each.name for each in batch_endpoints.listed_deployments(scope, "iris")] == ["blue", "green"]
+        assert batch_endpoints.default_of(scope, endpoint) == "blue"
+    test = wizard(opened, kind="batch", model="wine", endpoint="iris")
+    test.toggle(key="deployment_default").set_value(True).run()
+    act(test, "Create")
+    with served.scope() as scope:
+        assert batch_endpoints.default_of(scope, batch_endpoints.get(scope, "iris")) == "blue-2"
 
 
 def test_a_reader_may_look_at_the_wizard_only(served: Stage, opened: Opened) -> None:

@@ -24,7 +24,7 @@ PLACES = {
     "environments": {},
     "components": {},
     "endpoints": {},
-    "new_endpoint": {},
+    "new_endpoint": {"kind": "batch"},
 }
 
 
