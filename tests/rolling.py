@@ -1,6 +1,7 @@
 """An endpoint with deployments that answer, as rows; and requests to it, in the real log."""
 
 import time
+from typing import Any
 
 from services import endpoints
 from services.core.names import folded
@@ -25,7 +26,7 @@ def opened(stage: Stage, **traffic: int) -> Endpoint:
     return endpoint
 
 
-def deployed(endpoint: Endpoint, name: str, **fields: object) -> tuple[Deployment, Replica]:
+def deployed(endpoint: Endpoint, name: str, **fields: Any) -> tuple[Deployment, Replica]:
     row = Deployment(
         id=f"{name}-id-{endpoint.id}"[:32],
         workspace_id=endpoint.workspace_id,
