@@ -138,7 +138,7 @@ class Deployments:
                 endpoint.desired = "stop"
         used = {each.endpoint_id for each in deployments}
         empty = [each for each in endpoints.values() if each.desired == "delete" and each.id not in used]
-        rows = [
+        rows: list[tuple[Endpoint, Deployment, Sequence[Replica]]] = [
             (endpoints[each.endpoint_id], each, found[each.id]) for each in deployments if each.endpoint_id in endpoints
         ]
         return rows, building, empty

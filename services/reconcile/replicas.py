@@ -348,7 +348,7 @@ class Replicas:
     def _over(self, seen: Seen, replica: Replica, ended: Ended) -> bool:
         """Nothing of it stays on the engine; its row and its logs do."""
         self._taken_away(replica)
-        live = {state for state in LIVE if state != ReplicaState.Draining}
+        live: set[ReplicaState] = {*LIVE} - {ReplicaState.Draining}
         facts = {"message": ended.message, "exit_code": ended.exit_code, "ended_at": now(), "host": "", "port": 0}
         if not self._set(replica.id, live, state=ended.state, **facts):
             return False
