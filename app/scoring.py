@@ -27,7 +27,7 @@ LARGEST_ANSWER = 64 << 20
 CLIENTS_ID = "x-ms-client-request-id"
 DEPLOYMENT = "azureml-model-deployment"
 TEST = "x-atelier-test"
-_FRESH = 2.0
+_PATIENCE = 5.0  # seconds
 _OURS = frozenset(
     {"authorization", "host", "content-length", "connection", "transfer-encoding", "upgrade", "te", "cookie", "expect"}
 )
@@ -90,13 +90,15 @@ def _asked(
     with studio.database.session(write=False) as session:
         workspace = session.get_one(Workspace, endpoint.workspace_id).name
     url = f"{_inside(studio)}/{quote(workspace, safe='')}/{quote(endpoint.name, safe='')}/{path}"
-    until = time.monotonic() + _FRESH
+    until, was_kept = time.monotonic() + _PATIENCE, _place(endpoint) in _opened
     while True:
         opener = _opener(studio, endpoint)
         answer = _sent(method, url, body, {**headers, "authorization": f"Bearer {opener.token}"})
         if answer.code != 401 or time.monotonic() > until:
             return answer
-        _opened.pop(_place(endpoint), None)
+        if was_kept:
+            _opened.pop(_place(endpoint), None)
+            was_kept = False
         time.sleep(0.05)
 
 

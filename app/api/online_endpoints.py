@@ -162,6 +162,7 @@ def invoke(
     ws: str,
     name: str,
     deployment: str = "",
+    test: Annotated[bool, Query(description="kept apart from what callers send")] = False,
     sent: bytes = Depends(_body),
 ) -> Response:
     """Sends the body on as it is, and answers what was answered: for who is signed in and has no key at hand."""
@@ -172,8 +173,7 @@ def invoke(
     kept = {key: asked[key] for key in ("content-type", "accept", scoring.CLIENTS_ID) if key in asked}
     if row.sticky and row.sticky in asked:
         kept[row.sticky] = asked[row.sticky]
-    is_test = asked.get(scoring.TEST) == "1"
-    answer = scoring.scored(asking.studio, row, sent, deployment or None, headers=kept, is_test=is_test)
+    answer = scoring.scored(asking.studio, row, sent, deployment or None, headers=kept, is_test=test)
     told = {key: value for key, value in answer.headers.items() if key.startswith(_TOLD)}
     return Response(answer.body, answer.code, {**told, **SAFE, "Cache-Control": "no-store"})
 
