@@ -47,6 +47,9 @@ def measured(name: str, rounds: int | None) -> None:
     for ours, theirs in pairs:
         ratios.append(number(ours, module.UNIT) / number(theirs, module.UNIT))
         say(f"{name} round {len(ratios)}: ours {_told(ours, module.UNIT)}, theirs {_told(theirs, module.UNIT)}")
+    if not ratios:
+        print(f"{name} left out: {module.PEER} is not to be had here", flush=True)
+        return
     print(line(name, ratios, module.PEER), flush=True)
     if hasattr(module, "BAR"):
         middle = statistics.median(ratios)

@@ -107,13 +107,13 @@ def test_probes_are_answered_while_run_works(tmp_path: Path, pool: ThreadPoolExe
 
 
 def test_a_caller_that_left_before_its_turn_is_not_served(tmp_path: Path, pool: ThreadPoolExecutor) -> None:
-    with Served(tmp_path, SLEEPY) as served:
+    with Served(tmp_path, SLEEPY, AZUREML_LOG_LEVEL="DEBUG") as served:
         held = asked(served, pool, tmp_path / "gate")
         body = b'{"name": "gone"}'
         with socket.create_connection(("127.0.0.1", served.port)) as connection:
             connection.sendall(b"POST /score HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
             served.client.get("/")
-        served.client.get("/")
+        served.until(lambda: "POST /score 499" in served.said)
         held.end()
 
         assert served.score({"name": "last"}).json()["done"] == ["held", "last"]

@@ -10,6 +10,7 @@ import orjson
 
 OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 JSON = (b"content-type", b"application/json")
+PLAIN = (list, dict, str)  # what most scripts return
 FAILED = (b"x-ms-run-function-failed", b"true")
 
 
@@ -32,6 +33,8 @@ def message(status: int, text: str, *, failed: bool = False) -> Answer:
 
 def answer(value: Any) -> Answer:
     """Of what `run()` returned. None is {}, a str is a JSON string, NaN is null. Raises NotJson."""
+    if type(value) in PLAIN:
+        return Answer(200, dumped(value))
     if hasattr(value, "status_code") and hasattr(value, "headers"):
         return _built(value)
     if isinstance(value, Iterator):

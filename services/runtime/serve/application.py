@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,14 +13,14 @@ from urllib.parse import parse_qs
 
 from . import answers
 from .answers import Answer, message
-from .desk import Desk, Stuck, TimedOut
+from .desk import Desk, Gone, Stuck, TimedOut
 from .rawhttp import Asked
 
 if TYPE_CHECKING:  # these have no subscripts before Python 3.9
     Receive = Callable[[], Awaitable[Any]]
     Send = Callable[[Any], Awaitable[None]]
 
-VERSION = b"atelier/1"
+SERVER = (b"x-ms-server-version", b"atelier/1")
 ID_LIMIT = 40
 PART = 1 << 20  # bytes handed to the connection at once, so that a large answer is in memory once
 UNPRINTABLE = bytes(range(0x21)) + bytes(range(0x7F, 0x100))
@@ -55,7 +55,7 @@ class Application:
             answer = await self._scored(scope, receive)
         else:
             answer = self._other(scope)
-        headers = [*answer.headers, *ids, (b"x-ms-server-version", VERSION)]
+        headers = [*answer.headers, *ids]
         if is_crowded:
             headers.append((b"connection", b"close"))
         if answer.stream is None:
@@ -90,26 +90,14 @@ class Application:
         score = partial(self._scorer.score, asked)
         del asked
         try:
-            if self._desk.waiting == 0:
-                return await self._desk.do(score)  # type: ignore[no-any-return]
-            return await self._while_wanted(self._desk.do(score), receive)
+            return await self._desk.do(score, receive)  # type: ignore[no-any-return]
         except TimedOut:
             log.error("run() took longer than %g s", self._desk.limit)
             return message(408, f"Scoring timeout after {self._desk.limit * 1000:.0f} ms", failed=True)
+        except Gone:
+            return message(499, "The caller has gone.")
         except Stuck:
             return message(503, "An earlier request still holds run().")
-
-    async def _while_wanted(self, work: Awaitable[Answer], receive: Receive) -> Answer:
-        """Not done at all if the caller has gone before its turn."""
-        working, gone = asyncio.ensure_future(work), asyncio.ensure_future(receive())
-        try:
-            await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
-            if working.done() or gone.result()["type"] != "http.disconnect":
-                return await working
-            return message(499, "The caller has gone.")
-        finally:
-            gone.cancel()
-            working.cancel()
 
     async def _streamed(self, receive: Receive, send: Send, answer: Answer, headers: list[tuple[bytes, bytes]]) -> None:
         """Each part is work of its own: a slow reader holds up nobody. A stream that breaks breaks the connection."""
@@ -171,6 +159,5 @@ def _ids(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
             asked = value.translate(None, UNPRINTABLE)[:ID_LIMIT]
         elif name == b"x-ms-client-request-id" or (name == b"x-ms-request-id" and not client):
             client = value.translate(None, UNPRINTABLE)[:ID_LIMIT]
-    asked = asked or str(uuid.uuid4()).encode()
-    found = [(b"x-request-id", asked), (b"x-ms-request-id", client or asked)]
-    return [*found, (b"x-ms-client-request-id", client)] if client else found
+    found = [SERVER, (b"x-request-id", asked or b"%032x" % random.getrandbits(128))]
+    return [*found, (b"x-ms-client-request-id", client), (b"x-ms-request-id", client)] if client else found

@@ -1,20 +1,26 @@
 """Work is laid on the desk by the event loop and done by the main thread, one thing at a time.
 
 The main thread does the work because it alone gets signals: that is how a `run()` that takes too long is interrupted,
-even in a sleep. The loop stays free for probes, time-outs and the end.
+even in a sleep. The loop stays free for probes, time-outs and the end. Waking the other thread costs more than all the
+rest: what comes in one turn of the loop is laid down together, and what is done meanwhile is taken back together.
 """
 
 from __future__ import annotations
 
 import asyncio
+import collections
 import queue
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # these have no subscripts before Python 3.9
+    Receive = Callable[[], Awaitable[Any]]
 
 GRACE = 0.5  # seconds until the loop gives up waiting for an interrupted run()
+PATIENCE = 0.1  # seconds after which it is worth looking whether the caller is still there
 
 
 class TimedOut(BaseException):
@@ -25,14 +31,19 @@ class Stuck(Exception):
     """An earlier `run()` that could not be interrupted still holds the thread."""
 
 
+class Gone(Exception):
+    """The caller left before its turn."""
+
+
 class _Task:
-    __slots__ = ("act", "began", "future", "is_abandoned")
+    __slots__ = ("act", "began", "future", "is_abandoned", "watch")
 
     def __init__(self, act: Callable[[], Any], future: asyncio.Future[Any]) -> None:
         self.act = act
         self.future = future
         self.began = 0.0
         self.is_abandoned = False
+        self.watch: asyncio.Task[None] | None = None
 
 
 class Desk:
@@ -42,26 +53,33 @@ class Desk:
         self.limit = limit
         self.waiting = 0
         self.is_stuck = False
-        self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        self._laid: list[_Task] = []
+        self._tasks: queue.SimpleQueue[list[_Task] | None] = queue.SimpleQueue()
+        self._done: collections.deque[tuple[asyncio.Future[Any], Any, BaseException | None]] = collections.deque()
+        self._is_told = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_armed = False
 
-    async def do(self, act: Callable[[], Any]) -> Any:
+    async def do(self, act: Callable[[], Any], receive: Receive | None = None) -> Any:
         """On the loop: what `act` returns. Raises what it raises, TimedOut, and Stuck.
 
-        A task whose waiter is gone before its turn is not done at all.
+        With `receive`, Gone is raised when the caller leaves before its turn; then it is not done at all.
         """
         loop = self._loop = asyncio.get_running_loop()
         task = _Task(act, loop.create_future())
-        timer = loop.call_later(self.limit + GRACE, self._late, task)
+        timer = loop.call_later(PATIENCE, self._patient, task, receive)
         self.waiting += 1
-        self._tasks.put(task)
+        self._laid.append(task)
+        if len(self._laid) == 1:
+            loop.call_soon(self._lay)
         try:
             return await task.future
         finally:
             timer.cancel()
             task.is_abandoned = True
             self.waiting -= 1
+            if task.watch is not None:
+                task.watch.cancel()
 
     def close(self) -> None:
         """On the loop, when nothing more will come."""
@@ -70,17 +88,24 @@ class Desk:
     def work(self) -> None:
         """In the main thread, until the desk is closed."""
         signal.signal(signal.SIGALRM, self._alarm)
-        while True:
-            task = self._tasks.get()
-            if task is None:
-                return
+        while self._worked_through(self._tasks.get()):
+            pass
+
+    def _worked_through(self, tasks: list[_Task] | None) -> bool:
+        """A function of its own, so that no large body is held while nothing is to do."""
+        for task in tasks or ():
             if not task.is_abandoned:
                 task.began = time.monotonic()
-                value, error = self._done(task.act)
+                self._done.append((task.future, *self._tried(task.act)))
                 self.is_stuck = False
-                self._hand_over(task, value, error)
+                self._tell()
+        return tasks is not None
 
-    def _done(self, act: Callable[[], Any]) -> tuple[Any, BaseException | None]:
+    def _lay(self) -> None:
+        laid, self._laid = self._laid, []
+        self._tasks.put(laid)
+
+    def _tried(self, act: Callable[[], Any]) -> tuple[Any, BaseException | None]:
         try:
             self._is_armed = True
             signal.setitimer(signal.ITIMER_REAL, self.limit)
@@ -92,16 +117,30 @@ class Desk:
         except BaseException as error:  # noqa: BLE001 — whatever it is, it is the waiter's
             return None, error
 
-    def _hand_over(self, task: _Task, value: Any, error: BaseException | None) -> None:
+    def _tell(self) -> None:
+        """Wakes the loop, unless it has been told and has not come yet: then it finds this one too."""
+        if self._is_told or self._loop is None:
+            return
+        self._is_told = True
         try:
-            if self._loop is not None:
-                self._loop.call_soon_threadsafe(_settle, task.future, value, error)
+            self._loop.call_soon_threadsafe(self._take)
         except RuntimeError:
             pass  # the loop has ended: nobody waits any more
+
+    def _take(self) -> None:
+        self._is_told = False  # before looking: what is done from now on is told again
+        while self._done:
+            _settle(*self._done.popleft())
 
     def _alarm(self, number: int, frame: FrameType | None) -> None:
         if self._is_armed:
             raise TimedOut
+
+    def _patient(self, task: _Task, receive: Receive | None) -> None:
+        loop = asyncio.get_running_loop()
+        if receive is not None:
+            task.watch = loop.create_task(_watch(task, receive))
+        loop.call_later(self.limit + GRACE - PATIENCE, self._late, task)
 
     def _late(self, task: _Task) -> None:
         """The loop's own watch, for a `run()` that no signal interrupts."""
@@ -115,6 +154,12 @@ class Desk:
             task.future.set_exception(Stuck())
         else:
             asyncio.get_running_loop().call_later(max(over, GRACE) if task.began else GRACE, self._late, task)
+
+
+async def _watch(task: _Task, receive: Receive) -> None:
+    event = await receive()
+    if event["type"] == "http.disconnect" and not task.began and not task.future.done():
+        task.future.set_exception(Gone())
 
 
 def _settle(future: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:

@@ -75,7 +75,8 @@ class Script:
             return answers.message(500, str(error), failed=True)
         except (Exception, SystemExit) as error:  # noqa: BLE001 — whatever a script raises is its answer
             return self._raised(error)
-        return found._replace(headers=(*found.headers, (b"x-ms-run-fn-exec-ms", b"%.3f" % (elapsed * 1000))))
+        took = (b"x-ms-run-fn-exec-ms", b"%.3f" % (elapsed * 1000))
+        return Answer(found.status, found.body, (*found.headers, took), found.stream)
 
     def swagger(self, version: str) -> bytes | None:
         return self._swagger.get(version)
