@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlmodel import Session, col, delete, select, update
 
-from services import captures, logs
+from services import captures, endpoints, logs
 from services import data as noun_data
 from services.core import failpoints
 from services.core.errors import AtelierError, Conflict, EngineError, Invalid, NotFound, Unavailable
@@ -191,6 +191,8 @@ class Replicas:
                 return self._remove(seen, seen.replica(action.replica))
             case "settle":
                 return self._settle(seen, action.generation)
+            case "awake":
+                return self._awake(seen)
             case "fail":
                 code, _, message = action.why.partition(": ")
                 return self._fail(seen, action.generation, code, message)
@@ -420,17 +422,25 @@ class Replicas:
                 row.launches = {str(generation): kept}
                 row.provisioning_state, row.reason, row.message = ProvisioningState.Succeeded, "", ""
                 scope.session.add(event(endpoint, row, f"Deployment '{row.name}' is ready", reason="Ready"))
+            if row.wants_all_traffic:
+                scope.session.refresh(endpoint, with_for_update=True)
             if row.wants_all_traffic and endpoint.desired != "delete":
-                endpoint.previous_traffic, endpoint.traffic = endpoint.traffic, {row.name: 100}
-                endpoint.revision += 1
+                endpoints.shift(scope, endpoint, {row.name: 100})
                 row.wants_all_traffic = False
                 scope.session.add(event(endpoint, row, f"Deployment '{row.name}' received 100 % of traffic"))
-                scope.session.add(endpoint)
             row.revision += 1
             scope.session.add(row)
         for said in captures.register(self.studio, seen.deployment.id):
             log.warning("%s", said)
         return True
+
+    def _awake(self, seen: Seen) -> bool:
+        """It was put to sleep when a request had asked for it already."""
+        with self.studio.scope(SYSTEM, write=True) as scope:
+            held = (col(Deployment.id) == seen.deployment.id, Deployment.lock_token == self.ground.token)
+            values = {"is_asleep": False, "woken_at": None}
+            done = scope.session.connection().execute(update(Deployment).where(*held).values(**values))
+        return bool(done.rowcount)
 
     def _fail(self, seen: Seen, generation: int, code: str, message: str) -> bool:
         """It will not serve. What served before goes on, and so does its traffic."""

@@ -249,7 +249,7 @@ def test_without_a_gateway_it_is_said(house: House) -> None:
     with house.stage.scope() as scope:
         endpoints.create(scope, OnlineEndpoint(name="iris"))
     ben = house.bearer("ben")
-    asked = {"content": b"{}", "headers": {"Content-Type": "application/json"}}
+    asked: dict[str, Any] = {"content": b"{}", "headers": {"Content-Type": "application/json"}}
     answer = ben.post(f"{ENDPOINTS}/iris/invoke", **asked)
     assert (answer.status_code, answer.json()["code"]) == (503, "Unavailable")
     house.stage.studio.say("scoring", {"url": "http://127.0.0.1:1"})
