@@ -261,8 +261,9 @@ class Driver:
 def main(arguments: Sequence[str]) -> int:
     """`arguments` are the script's. Answers 0, 1 for what failed, 143 when it was told to stop."""
     signal.signal(signal.SIGTERM, _told_to_stop)
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  (names of files are not always text)
+    for stream in (sys.stdout, sys.stderr):  # names of files are not always text
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     try:
         chosen = settings.read(arguments)
         output = Path(chosen.path(chosen.output))
