@@ -15,7 +15,19 @@ from services.specs.deployments import Probe
 from services.store.serving import Deployment, Endpoint, Replica
 
 Do = Literal[
-    "prepare", "add", "launch", "start", "started", "ended", "late", "drain", "remove", "settle", "fail", "forget"
+    "prepare",
+    "add",
+    "launch",
+    "start",
+    "started",
+    "ended",
+    "late",
+    "drain",
+    "remove",
+    "settle",
+    "awake",
+    "fail",
+    "forget",
 ]
 
 LIVE = (
@@ -41,7 +53,8 @@ LONGEST_FAREWELL = timedelta(seconds=60)
 class Action:
     """`add` makes the row of a new replica, `launch` its container; `ended` has one whose container is over, `late`
     one that did not start in time. `drain` takes it from the table, `remove` away. `settle` says that the newest
-    generation serves, `fail` that it will not; `forget` removes the deployment itself."""
+    generation serves, `fail` that it will not, `awake` that a request came before it slept; `forget` removes the
+    deployment itself."""
 
     do: Do
     replica: str = ""
@@ -76,6 +89,8 @@ def plan(
                 actions.append(Action("prepare", generation=generation))
         else:
             actions += _added(replicas, staying, deployment, generation, count, at)
+    if deployment.is_asleep and is_woken(deployment, replicas) and _serves(live, deployment):
+        actions.append(Action("awake"))
     if _is_settled(deployment, live, kept, at):
         actions.append(Action("settle", generation=pending or deployment.serving_generation))
     return actions
@@ -220,6 +235,10 @@ def _added(
         if ordinal not in taken and not is_early:
             actions.append(Action("add", generation=generation, ordinal=ordinal))
     return actions
+
+
+def _serves(live: Sequence[Replica], deployment: Deployment) -> bool:
+    return any((each.state, each.generation) == (ReplicaState.Ready, deployment.serving_generation) for each in live)
 
 
 def _is_settled(deployment: Deployment, live: Sequence[Replica], kept: Mapping[int, int], at: datetime) -> bool:

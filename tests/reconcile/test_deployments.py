@@ -10,12 +10,12 @@ import pytest
 from sqlmodel import select
 
 from app.worker import Worker
-from services import environments, secrets
+from services import environments, secrets, workspaces
 from services.core.times import now
 from services.engines.containers import Container
 from services.specs.servers import REQUIREMENTS
 from services.store.rows import Asset, Build, Secret, Token
-from services.store.serving import Deployment, Replica
+from services.store.serving import Deployment, Endpoint, Replica
 from tests.conftest import Stage, free_port
 from tests.reconcile.conftest import Site, eventually, make_site, working
 from tests.reconcile.serving import Server, Shop, quick
@@ -445,6 +445,55 @@ def test_one_that_sleeps_is_woken_by_a_request_and_it_is_measured(shop: Shop) ->
     row = shop.row(id_)
     assert not row.is_asleep
     assert 0 < row.cold_start_ms < 30_000
+
+
+def test_one_that_was_asked_for_before_it_slept_goes_on_and_can_sleep_later(shop: Shop) -> None:
+    id_ = shop.deploy(spec={"request_settings": {"request_timeout_ms": 1}})
+    [one] = shop.until_ready(id_)
+    shop.until(id_, "Succeeded")
+    shop.change(id_, is_asleep=True, woken_at=now())
+    eventually(lambda: not shop.row(id_).is_asleep, "it is awake")
+    assert [each.id for each in shop.replicas(id_, "Ready")] == [one.id]
+    shop.change(id_, is_asleep=True)
+    eventually(lambda: not shop.site.engine.found({}), "it sleeps")
+
+
+def test_a_purged_workspace_leaves_no_replica(shop: Shop) -> None:
+    id_ = shop.deploy(spec={"request_settings": {"request_timeout_ms": 1}})
+    [one] = shop.until_ready(id_)
+    shop.until(id_, "Succeeded")
+    with shop.stage.scope() as scope:
+        workspaces.delete(scope)
+    eventually(lambda: not shop.site.engine.found({}), "a deleted workspace serves nobody")
+    with shop.stage.scope(deleted=True) as scope:
+        workspaces.recover(scope)
+    shop.until_ready(id_)
+    with shop.stage.scope() as scope:
+        workspaces.delete(scope)
+    with shop.stage.scope(deleted=True) as scope:
+        workspaces.purge(scope)
+
+    def rows() -> int:
+        with shop.stage.studio.database.session(write=False) as session:
+            return len(session.exec(select(Replica)).all() + session.exec(select(Endpoint)).all())
+
+    eventually(lambda: rows() == 0, "the rows are gone", seconds=60)
+    assert shop.site.engine.found({}) == []
+    assert not shop.stage.studio.folders.replica(one.id).exists()
+
+
+def test_what_a_ready_replica_uses_is_kept(shop: Shop) -> None:
+    id_ = shop.deploy()
+    [one] = shop.until_ready(id_)
+    deployments, requests = shop.site.worker.deployments, shop.stage.studio.requests
+
+    def measured() -> bool:
+        deployments.sample()
+        return bool(requests.samples(id_, since=0, until=2e9))
+
+    eventually(measured, "there are samples")
+    [sample, *_] = requests.samples(id_, since=0, until=2e9)
+    assert (sample.replica_id, sample.memory) == (one.id, 1 << 20)
 
 
 def test_a_deleted_deployment_leaves_nothing(shop: Shop) -> None:

@@ -244,6 +244,11 @@ def test_what_woke_it_before_wakes_it_no_second_time() -> None:
     assert is_woken(stale, [])
 
 
+def test_one_that_was_asked_for_before_it_slept_stays_awake() -> None:
+    asked = serving(is_asleep=True, woken_at=ago(1))
+    assert said(asked, replica(ready_at=ago(2))) == [Action("awake")]
+
+
 def test_a_sleeping_one_shows_that_an_update_works() -> None:
     asleep = serving(is_asleep=True, generation=2, provisioning_state=ProvisioningState.Updating, instance_count=0)
     assert said(asleep) == [Action("add", generation=2, ordinal=0)]
