@@ -27,12 +27,13 @@ import os
 import urllib.error
 import urllib.request
 
+uri = {json.dumps(uri)}
 {given}
 headers = {{
     "Content-Type": "application/json",
     "Authorization": "Bearer " + os.environ["{VARIABLE}"],
 {_line(f'    "{HEADER}": {json.dumps(deployment)},  # leave it out to follow the traffic', deployment)}}}
-request = urllib.request.Request({json.dumps(uri)}, data.encode(), headers)
+request = urllib.request.Request(uri, data.encode(), headers)
 try:
     with urllib.request.urlopen(request) as answer:
         print(answer.read().decode())
@@ -135,15 +136,18 @@ def _value(body: str) -> Any:
         return _NOT_JSON
 
 
-def compact(value: Any, indent: str = "") -> str:
-    """JSON over several lines, with whatever fits into 96 characters on one."""
+def compact(value: Any, indent: str = "", *, width: int = 96) -> str:
+    """JSON over several lines, with whatever fits into `width` characters on one."""
     short = json.dumps(value, ensure_ascii=False)
-    if len(short) + len(indent) <= 96 or not isinstance(value, dict | list) or not value:
+    if len(short) + len(indent) <= width or not isinstance(value, dict | list) or not value:
         return short
     deeper = indent + "  "
     if isinstance(value, list):
-        return "[\n" + ",\n".join(deeper + compact(each, deeper) for each in value) + f"\n{indent}]"
-    lines = (f"{deeper}{json.dumps(key, ensure_ascii=False)}: {compact(each, deeper)}" for key, each in value.items())
+        return "[\n" + ",\n".join(deeper + compact(each, deeper, width=width) for each in value) + f"\n{indent}]"
+    lines = (
+        f"{deeper}{json.dumps(key, ensure_ascii=False)}: {compact(each, deeper, width=width)}"
+        for key, each in value.items()
+    )
     return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
 
 

@@ -71,12 +71,12 @@ def show(name: str) -> None:
     def live() -> None:
         now = seen(name)
         left, right = st.columns([7, 3], gap="small")
-        with left:
+        with left, st.container(key="endpoint_cards"):
             st.html(_figures(now))
             if address.text("edit") != "traffic":
                 st.html(_shared(now))
             _cards(now)
-        with right:
+        with right, st.container(key="endpoint_side"):
             st.html(parts.panel("Attributes", _attributes(now.endpoint)))
             if now.endpoint.tags:
                 st.html(parts.panel("Tags", tag("div", parts.tags(now.endpoint.tags), cls="at-none")))

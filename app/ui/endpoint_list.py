@@ -119,7 +119,8 @@ def _query() -> EndpointQuery:
 
 
 def _pager(page: Page[Endpoint]) -> table.Pager:
-    return table.Pager((address.number("page", 1) - 1) * SIZE, SIZE, bool(page.next_cursor), None, "endpoints")
+    noun = "endpoint" if len(page.rows) == 1 else "endpoints"
+    return table.Pager((address.number("page", 1) - 1) * SIZE, SIZE, bool(page.next_cursor), None, noun)
 
 
 def _read(query: EndpointQuery) -> tuple[Page[Endpoint], bool, list[table.Row]]:
@@ -150,8 +151,8 @@ def _row(scope: Scope, endpoint: Endpoint, deployments: Sequence[Deployment]) ->
 
 
 def _mirrored(endpoint: Endpoint) -> str:
-    said = ", ".join(f"{name} {percent} %" for name, percent in endpoint.mirror_traffic.items() if percent)
-    return f"mirrors to {said}" if said else ""
+    said = ", ".join(f"{name} {percent}" for name, percent in endpoint.mirror_traffic.items() if percent)
+    return f"copies: {said}" if said else ""
 
 
 def _count(deployments: Sequence[Deployment]) -> str:

@@ -237,7 +237,7 @@ def _answer(tried: Tried, answer: Answer, *, is_narrow: bool) -> Markup:
     )
     summary = tag("summary", tag("b", "Headers"), tag("small", str(len(answer.headers))))
     headers = tag("details", summary, lines, cls="at-file")
-    shown = tag("pre", _shown(answer.body) or "(an empty body)", cls="at-body")
+    shown = tag("pre", _shown(answer.body, 36 if is_narrow else 72) or "(an empty body)", cls="at-body")
     return tag("section", tag("header", head, tag("small", size(len(answer.body)))), shown, headers, cls="at-panel")
 
 
@@ -248,11 +248,11 @@ def _phrase(code: int) -> str:
         return ""
 
 
-def _shown(body: bytes) -> str:
-    """JSON laid out; other text as it is; what is no text is only counted."""
+def _shown(body: bytes, width: int) -> str:
+    """JSON laid out to so many characters in a line; other text as it is; what is no text is only counted."""
     if len(body) <= 4 * MOST_SHOWN:
         try:
-            return _cut(compact(json.loads(body)))
+            return _cut(compact(json.loads(body), width=width))
         except ValueError:
             pass
     try:
@@ -273,6 +273,6 @@ def _difference(one: tuple[str, Answer], other: tuple[str, Answer]) -> Markup:
     if apart == 0:
         body = tag("div", "Both answers say the same.", cls="at-none")
     else:
-        before, after = (_shown(each[1].body).splitlines()[:MOST_LINES] for each in (one, other))
+        before, after = (_shown(each[1].body, 28).splitlines()[:MOST_LINES] for each in (one, other))
         body = diff(differences.of_texts(before, after))
     return parts.panel(f"{plain(one[0], 60)} beside {plain(other[0], 60)}", body, note)

@@ -220,7 +220,7 @@ def _deployment(wanted: Wanted) -> None:
         with context.scope() as s:
             standing = [each.name for each in _behind(s, wanted)]
     step(3, "Deployment", "the model behind it", done=True)
-    one, two, three = st.columns([2, 1, 1], gap="small")
+    one, two, three = st.columns([3, 2, 2], gap="small")
     place = wanted.existing.name if wanted.existing is not None else ""
     name = one.text_input(
         "Deployment name", endpoint_words.next_deployment(standing), key=f"deployment_name:{place}", max_chars=32
@@ -249,7 +249,7 @@ def _answering(two: Any, three: Any) -> dict[str, Any]:
         "Time-out (ms)", 1, 24 * 3_600_000, 5000, step=1000, key="deployment_timeout", help="Later answers are a 408."
     )
     at_once = three.number_input(
-        "Requests at once", 1, 10_000, 1, key="deployment_at_once", help="Of one instance; more wait their turn."
+        "At once", 1, 10_000, 1, key="deployment_at_once", help="Requests of one instance; more wait their turn."
     )
     collects = st.toggle(
         "Collect inputs and outputs",

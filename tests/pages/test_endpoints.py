@@ -44,7 +44,7 @@ def test_a_list_says_how_each_is_and_who_gets_its_traffic(served: Stage, opened:
     test = opened("endpoints")
     assert is_whole(test)
     shown = data(test)
-    for word in ("flowers", "Healthy", "Failed", "Empty", "Updating", "120", "mirrors to green 20 %"):
+    for word in ("flowers", "Healthy", "Failed", "Empty", "Updating", "120", "copies: green 20"):
         assert word in shown, word
 
 
