@@ -70,7 +70,7 @@ def scripts(folder: Path) -> Iterator["Scripts"]:
 
     (folder / "code").mkdir(parents=True)
     (folder / "code" / "score.py").write_text(SCRIPT)
-    (folder / "model.pkl").write_bytes(pickle.dumps(_estimator()[0]))
+    (folder / "model.pkl").write_bytes(pickle.dumps(_estimator(is_named=False)[0]))
     with ExitStack() as stack:
         yield Scripts(folder, stack)
 
@@ -148,14 +148,14 @@ def models(folder: Path) -> Iterator[tuple[Server, Server]]:
         yield Server(one.pid, ours, "/score", body), Server(other.pid, theirs, "/invocations", body)
 
 
-def _estimator() -> Any:
-    """A logistic regression of ten columns, with what it was fitted on."""
+def _estimator(*, is_named: bool = True) -> Any:
+    """A logistic regression of ten columns, with what it was fitted on: a frame, or an array, which warns less."""
     import pandas as pd
     from sklearn.linear_model import LogisticRegression
 
     values = np.random.default_rng(1).normal(size=(500, WIDTH))
-    x, y = pd.DataFrame(values, columns=[f"x{at}" for at in range(WIDTH)]), values.sum(axis=1) > 0
-    return LogisticRegression().fit(x, y), x
+    x = pd.DataFrame(values, columns=[f"x{at}" for at in range(WIDTH)]) if is_named else values
+    return LogisticRegression().fit(x, values.sum(axis=1) > 0), x
 
 
 async def _callers(server: Server, count: int) -> None:

@@ -11,6 +11,7 @@ import asyncio
 import collections
 import queue
 import signal
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from types import FrameType
@@ -36,13 +37,14 @@ class Gone(Exception):
 
 
 class _Task:
-    __slots__ = ("act", "began", "future", "is_abandoned", "watch")
+    __slots__ = ("act", "began", "future", "is_abandoned", "is_interrupted", "watch")
 
     def __init__(self, act: Callable[[], Any], future: asyncio.Future[Any]) -> None:
         self.act = act
         self.future = future
         self.began = 0.0
         self.is_abandoned = False
+        self.is_interrupted = False
         self.watch: asyncio.Task[None] | None = None
 
 
@@ -58,7 +60,8 @@ class Desk:
         self._done: collections.deque[tuple[asyncio.Future[Any], Any, BaseException | None]] = collections.deque()
         self._is_told = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._is_armed = False
+        self._current: _Task | None = None
+        self._overdue: _Task | None = None
 
     async def do(self, act: Callable[[], Any], receive: Receive | None = None) -> Any:
         """On the loop: what `act` returns. Raises what it raises, TimedOut, and Stuck.
@@ -67,7 +70,7 @@ class Desk:
         """
         loop = self._loop = asyncio.get_running_loop()
         task = _Task(act, loop.create_future())
-        timer = loop.call_later(PATIENCE, self._patient, task, receive)
+        timer = loop.call_later(min(PATIENCE, self.limit), self._patient, task, receive)
         self.waiting += 1
         self._laid.append(task)
         if len(self._laid) == 1:
@@ -96,7 +99,7 @@ class Desk:
         for task in tasks or ():
             if not task.is_abandoned:
                 task.began = time.monotonic()
-                self._done.append((task.future, *self._tried(task.act)))
+                self._done.append((task.future, *self._tried(task)))
                 self.is_stuck = False
                 self._tell()
         return tasks is not None
@@ -105,15 +108,13 @@ class Desk:
         laid, self._laid = self._laid, []
         self._tasks.put(laid)
 
-    def _tried(self, act: Callable[[], Any]) -> tuple[Any, BaseException | None]:
+    def _tried(self, task: _Task) -> tuple[Any, BaseException | None]:
         try:
-            self._is_armed = True
-            signal.setitimer(signal.ITIMER_REAL, self.limit)
+            self._current = task
             try:
-                return act(), None
+                return task.act(), None
             finally:
-                self._is_armed = False
-                signal.setitimer(signal.ITIMER_REAL, 0)
+                self._current = None
         except BaseException as error:  # noqa: BLE001 — whatever it is, it is the waiter's
             return None, error
 
@@ -133,27 +134,32 @@ class Desk:
             _settle(*self._done.popleft())
 
     def _alarm(self, number: int, frame: FrameType | None) -> None:
-        if self._is_armed:
+        if self._current is not None and self._current is self._overdue:
             raise TimedOut
 
     def _patient(self, task: _Task, receive: Receive | None) -> None:
-        loop = asyncio.get_running_loop()
         if receive is not None:
-            task.watch = loop.create_task(_watch(task, receive))
-        loop.call_later(self.limit + GRACE - PATIENCE, self._late, task)
+            task.watch = asyncio.get_running_loop().create_task(_watch(task, receive))
+        self._look(task)
 
-    def _late(self, task: _Task) -> None:
-        """The loop's own watch, for a `run()` that no signal interrupts."""
+    def _look(self, task: _Task) -> None:
+        """On the loop, at what takes its time: interrupts it at the limit, and gives it up a little later."""
         if task.future.done():
             return
-        over = task.began + self.limit - time.monotonic()
-        if task.began and over <= 0:
+        loop, left = asyncio.get_running_loop(), task.began + self.limit - time.monotonic()
+        if not task.began and self.is_stuck:
+            task.future.set_exception(Stuck())
+        elif not task.began:
+            loop.call_later(PATIENCE, self._look, task)
+        elif left > 0:
+            loop.call_later(left, self._look, task)
+        elif not task.is_interrupted:
+            task.is_interrupted, self._overdue = True, task
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGALRM)
+            loop.call_later(GRACE, self._look, task)
+        else:
             self.is_stuck = True
             task.future.set_exception(TimedOut())
-        elif not task.began and self.is_stuck:
-            task.future.set_exception(Stuck())
-        else:
-            asyncio.get_running_loop().call_later(max(over, GRACE) if task.began else GRACE, self._late, task)
 
 
 async def _watch(task: _Task, receive: Receive) -> None:

@@ -86,7 +86,6 @@ class Listening(threading.Thread):
             signal.signal(each, _noted)
 
     def run(self) -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})  # the alarm is for the main thread's run()
         loop = new_loop()
         asyncio.set_event_loop(loop)
         try:

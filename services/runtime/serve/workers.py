@@ -47,7 +47,6 @@ def prepare() -> None:
         os.chdir(root)
         sys.path.insert(0, root)
     sys.path.append(str(Path(__file__).resolve().parent / "shims"))
-    logging.captureWarnings(True)
     own = Path(root or ".") / "logging.json"
     if own.is_file():
         logging.config.dictConfig(json.loads(own.read_text(encoding="utf-8")))
