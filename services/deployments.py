@@ -616,6 +616,8 @@ def _require_free(scope: Scope, endpoint: Endpoint, spec: OnlineDeployment) -> N
     if not spec.name:
         raise Invalid("A deployment needs a name.", where="name")
     _require_named(spec, endpoint, spec.name)
+    scope.session.flush()
+    scope.session.refresh(endpoint, with_for_update=True)  # nobody deletes it meanwhile
     if endpoint.desired == "delete":
         raise Conflict(f"Endpoint '{endpoint.name}' is being deleted.")
     folded = names.folded(spec.name)

@@ -481,6 +481,6 @@ def _content(scope: Scope, spec: Spec, context: str | None) -> Content:
             raise Invalid("The conda file must be sent as a mapping, not as a path.", where="environment.conda_file")
         definition["conda_file"] = dict(spec.conda_file)
     if spec.inference_config is not None:
-        definition["inference_config"] = spec.inference_config
+        definition["inference_config"] = spec.inference_config.model_dump(mode="json", exclude_none=True)
     digest = hashlib.sha256(orjson.dumps(definition, option=orjson.OPT_SORT_KEYS)).hexdigest()
     return Content(digest, snapshot_id=context if spec.build is not None else None, spec=definition)

@@ -250,6 +250,20 @@ def test_what_is_collected_is_checked(collector: dict[str, Any], said: str) -> N
         OnlineDeployment.model_validate({"data_collector": collector})
 
 
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({}, "scoring_route"),
+        ({"scoring_rout": {"path": "/v1", "port": 1}}, "scoring_rout"),
+        ({"scoring_route": {"path": "v1", "port": 1}}, "path"),
+        ({"scoring_route": {"path": "/v1", "port": 70000}}, "port"),
+    ],
+)
+def test_how_an_image_serves_is_checked(config: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        OnlineDeployment.model_validate({"environment": {"image": "mine:1", "inference_config": config}})
+
+
 def test_a_size_of_the_cloud_that_nobody_knows_is_taken(lite: Stage) -> None:
     row = made(lite, {"model": mlflow(lite), "instance_type": "Standard_Z99", "type": "kubernetes"})
     with lite.scope() as scope:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from services.core.errors import Invalid
-from services.specs.fields import Kept, Local, Spec, Texts, Version, image_reference
+from services.specs.fields import Kept, Local, Spec, Texts, Version, Whole, image_reference
 from services.specs.source import dump
 
 
@@ -17,6 +17,21 @@ class BuildContext(Spec):
 
     path: Annotated[str, Local()] = ""
     dockerfile_path: str = "Dockerfile"
+
+
+class InferenceRoute(Spec):
+    """One path of a server, and the port that it is asked at."""
+
+    path: str = Field(min_length=1, max_length=1000, pattern="^/")
+    port: Whole = Field(ge=1, le=65535)
+
+
+class InferenceConfig(Spec):
+    """Where the server of an image is asked: whether it lives, whether it is ready, and for scores."""
+
+    scoring_route: InferenceRoute
+    liveness_route: InferenceRoute | None = None
+    readiness_route: InferenceRoute | None = None
 
 
 class Environment(Kept):
@@ -34,7 +49,7 @@ class Environment(Kept):
     description: str | None = None
     tags: Texts = {}
     properties: Texts = {}
-    inference_config: dict[str, Any] | None = None
+    inference_config: InferenceConfig | None = None
     os_type: str | None = None
     label: str | None = None
 
