@@ -34,11 +34,11 @@ NOT_RUNNING = "Start one with: atelier up --detach"
 class Client:
     """Of the studio at ATELIER_ENDPOINT, or of the one that runs on the home."""
 
-    def __init__(self) -> None:
+    def __init__(self, url: str = "", bearer: str = "") -> None:
         from app.cli.wire import httpx
 
-        self.url = endpoint()
-        headers = {"Authorization": f"Bearer {token(self.url)}", "User-Agent": "atelier-cli"}
+        self.url = url or endpoint()
+        headers = {"Authorization": f"Bearer {bearer or token(self.url)}", "User-Agent": "atelier-cli"}
         self._http = httpx.Client(
             base_url=f"{self.url}/api/v1",
             headers=headers,

@@ -2,14 +2,18 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli import completion, printing, provisioning
+from app.cli import completion, local_serving, printing, provisioning
 from app.cli.client import Client, named, part
+from app.cli.local_serving import Local
 from app.cli.online_endpoints import NoWait, Settings, Yes, opened, path
 from services.core.errors import Invalid
+
+if TYPE_CHECKING:
+    from services.specs.local import LocalDeployment
 
 app = typer.Typer(help="Online deployments: models behind an online endpoint.", no_args_is_help=True)
 COLUMNS = ("name", "provisioning_state", "model", "instance_type", "instance_count", "message")
@@ -34,16 +38,18 @@ def create(
     set_: Settings = None,
     no_wait: NoWait = False,
     web: Annotated[bool, typer.Option("--web", help="Open its endpoint in the browser.")] = False,
+    local: Local = False,
 ) -> None:
     """Creates a deployment and waits until it answers; local code and models are sent."""
-    client = Client()
-    body = sent(client, file, set_ or [], name, endpoint_name)
-    body["all_traffic"] = all_traffic
-    endpoint = body["spec"].pop("endpoint_name")
-    made = client.ask("POST", deployment_path(endpoint), json=body)
-    if web:
-        opened(client.ask("GET", path(endpoint)))
-    printing.show(made if no_wait else provisioning.provisioned(client, deployment_path(endpoint, made["name"])))
+    found = read(file, set_ or [], name, endpoint_name, local=local)
+    with local_serving.studio(local=local, works=True) as client:
+        body = {**sent(client, found), "all_traffic": all_traffic}
+        endpoint = body["spec"].pop("endpoint_name")
+        made = client.ask("POST", deployment_path(endpoint), json=body)
+        if web:
+            opened(client.ask("GET", path(endpoint)))
+        is_waiting = local or not no_wait
+        printing.show(provisioning.provisioned(client, deployment_path(endpoint, made["name"])) if is_waiting else made)
 
 
 @app.command()
@@ -53,44 +59,52 @@ def update(
     endpoint_name: Endpoint = "",
     set_: Settings = None,
     no_wait: NoWait = False,
+    local: Local = False,
 ) -> None:
     """Changes a deployment; the old containers answer until the new ones are ready."""
     from services.specs import overrides
 
-    client = Client()
-    if file:
-        body = sent(client, file, set_ or [], name, endpoint_name)
-        endpoint = body["spec"].pop("endpoint_name")
-        changed = client.ask("PUT", deployment_path(endpoint, body["spec"]["name"]), json=body)
-    else:
-        endpoint = endpoint_name
-        if not set_:
-            raise Invalid("What is to change? Name a --file or --set field=value.", where="--set")
-        changed = client.ask("PATCH", deployment_path(endpoint, name), json={"spec": overrides.apply({}, set_)})
-    printing.show(changed if no_wait else provisioning.provisioned(client, deployment_path(endpoint, changed["name"])))
+    if not file and not set_:
+        raise Invalid("What is to change? Name a --file or --set field=value.", where="--set")
+    found = read(file, set_ or [], name, endpoint_name, local=local) if file else None
+    with local_serving.studio(local=local, works=True) as client:
+        if found is not None:
+            body = sent(client, found)
+            endpoint = body["spec"].pop("endpoint_name")
+            changed = client.ask("PUT", deployment_path(endpoint, body["spec"]["name"]), json=body)
+        else:
+            endpoint, spec = endpoint_name, overrides.apply({}, set_ or [])
+            changed = client.ask("PATCH", deployment_path(endpoint, name), json={"spec": spec})
+        at, is_waiting = deployment_path(endpoint, changed["name"]), local or not no_wait
+        printing.show(provisioning.provisioned(client, at) if is_waiting else changed)
 
 
 @app.command("list")
-def listed(endpoint_name: Endpoint) -> None:
+def listed(endpoint_name: Endpoint, local: Local = False) -> None:
     """Lists the deployments of an endpoint."""
-    printing.show(Client().all(deployment_path(endpoint_name)), COLUMNS)
+    with local_serving.studio(local=local) as client:
+        printing.show(client.all(deployment_path(endpoint_name)), COLUMNS)
 
 
 @app.command()
-def show(name: Name, endpoint_name: Endpoint) -> None:
+def show(name: Name, endpoint_name: Endpoint, local: Local = False) -> None:
     """Shows one deployment: what it runs, its state, and why it is not well."""
-    printing.show(Client().ask("GET", deployment_path(endpoint_name, name)))
+    with local_serving.studio(local=local) as client:
+        printing.show(client.ask("GET", deployment_path(endpoint_name, name)))
 
 
 @app.command()
-def delete(name: Name, endpoint_name: Endpoint, yes: Yes = False, no_wait: NoWait = False) -> None:
+def delete(
+    name: Name, endpoint_name: Endpoint, yes: Yes = False, no_wait: NoWait = False, local: Local = False
+) -> None:
     """Deletes a deployment that has no traffic."""
-    client, at = Client(), deployment_path(endpoint_name, name)
     if not yes:
         printing.confirm(f"Delete deployment '{name}' of endpoint '{endpoint_name}'?")
-    client.ask("DELETE", at)
-    if not no_wait:
-        provisioning.until_gone(client, at)
+    with local_serving.studio(local=local, works=True) as client:
+        at = deployment_path(endpoint_name, name)
+        client.ask("DELETE", at)
+        if local or not no_wait:
+            provisioning.until_gone(client, at)
 
 
 @app.command("get-logs")
@@ -102,26 +116,33 @@ def get_logs(
         str, typer.Option("--container", "-c", help="inference-server or storage-initializer.")
     ] = "inference-server",
     replica: Annotated[str, typer.Option("--replica", help="Of this instance; the newest when left out.")] = "",
+    local: Local = False,
 ) -> None:
     """Prints what a container of it has printed."""
     asked = {"lines": lines, "container": container, **({"replica": replica} if replica else {})}
-    sys.stdout.write(Client().answer("GET", deployment_path(endpoint_name, name, "/logs"), params=asked).text)
+    with local_serving.studio(local=local) as client:
+        sys.stdout.write(client.answer("GET", deployment_path(endpoint_name, name, "/logs"), params=asked).text)
 
 
-def sent(client: Client, file: str, settings: list[str], name: str, endpoint_name: str) -> dict[str, Any]:
-    """What REST takes: `spec` without local paths, `snapshot`, `context`, `code_name`; files are sent once it is right.
-
-    Raises Invalid for a file that is wrong, or that says neither which deployment nor of which endpoint.
-    """
-    from app.cli import reading, upload
-    from services.specs import local, overrides
+def read(file: str, settings: list[str], name: str, endpoint_name: str, *, local: bool = False) -> "LocalDeployment":
+    """What the file says, checked. Raises Invalid also when it says neither which deployment nor of which endpoint."""
+    from app.cli import reading
+    from services.specs import local as files
+    from services.specs import overrides
 
     written, base = reading.source(file)
     value = overrides.apply(dict(written.value), settings)
     value |= {key: each for key, each in {"name": name, "endpoint_name": endpoint_name}.items() if each}
-    found = local.deployment(written, base, value)
-    for key, flag in (("name", "--name"), ("endpoint_name", "--endpoint-name")):
-        named(str(getattr(found.spec, key) or ""), flag.removeprefix("--").replace("-", " "))
+    found = files.deployment(written, base, local_serving.brought(value) if local else value)
+    named(found.spec.name or "", "deployment")
+    named(found.spec.endpoint_name or "", "endpoint")
+    return found
+
+
+def sent(client: Client, found: "LocalDeployment") -> dict[str, Any]:
+    """What REST takes: `spec` without local paths, `snapshot`, `context`, `code_name`; their files are sent."""
+    from app.cli import upload
+
     body: dict[str, Any] = {"code_name": found.code.name if found.code is not None else ""}
     spec = found.spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True)
     if found.code is not None:

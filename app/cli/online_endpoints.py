@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli import alerts, common, completion, printing, provisioning, rollouts
+from app.cli import alerts, common, completion, local_serving, printing, provisioning, rollouts
 from app.cli.client import Client, in_workspace, named, part, refusal
+from app.cli.local_serving import Local, LocalClient
 from services.core.errors import Invalid
 
 app = typer.Typer(help="Online endpoints: addresses that answer at once.", no_args_is_help=True)
@@ -46,33 +47,42 @@ def create(
     set_: Settings = None,
     no_wait: NoWait = False,
     web: Annotated[bool, typer.Option("--web", help="Open it in the browser.")] = False,
+    local: Local = False,
 ) -> None:
     """Creates an endpoint and prints it; deployments are added to it."""
     value = {"name": name, "auth_mode": auth_mode}
     spec = read(file, [*(set_ or []), *(f"tags.{tag}" for tag in tags or [])], value)
-    made = Client().ask("POST", in_workspace(FOLDER), json={"spec": spec})
-    if web:
-        opened(made)
-    printing.show(made)
+    with local_serving.studio(local=local) as client:
+        made = client.ask("POST", in_workspace(FOLDER), json={"spec": spec})
+        if web:
+            opened(made)
+        printing.show(made)
 
 
 @app.command("list")
 def listed(
     search: Annotated[str, typer.Option(help="Part of a name.")] = "",
     max_results: Annotated[int, typer.Option("--max-results", min=0, help="At most so many; 0 for all.")] = 0,
+    local: Local = False,
 ) -> None:
     """Lists endpoints."""
-    found = Client().all(in_workspace(FOLDER), params={"search": search}, most=max_results)
-    printing.show(found, COLUMNS)
+    with local_serving.studio(local=local) as client:
+        found = client.all(in_workspace(FOLDER), params={"search": search}, most=max_results)
+        printing.show(found, COLUMNS)
 
 
 @app.command()
-def show(name: Name, web: Annotated[bool, typer.Option("--web", help="Open it in the browser.")] = False) -> None:
+def show(
+    name: Name,
+    web: Annotated[bool, typer.Option("--web", help="Open it in the browser.")] = False,
+    local: Local = False,
+) -> None:
     """Shows one endpoint: its address, its state and how its traffic is shared out."""
-    found = Client().ask("GET", path(name))
-    if web:
-        opened(found)
-    printing.show(found)
+    with local_serving.studio(local=local) as client:
+        found = client.ask("GET", path(name))
+        if web:
+            opened(found)
+        printing.show(found)
 
 
 @app.command()
@@ -116,15 +126,15 @@ def update(
 
 
 @app.command()
-def delete(name: Name, yes: Yes = False, no_wait: NoWait = False) -> None:
+def delete(name: Name, yes: Yes = False, no_wait: NoWait = False, local: Local = False) -> None:
     """Deletes an endpoint with its deployments."""
-    client = Client()
-    at = path(name)
+    named(name, "endpoint")
     if not yes:
         printing.confirm(f"Delete endpoint '{name}' with its deployments?")
-    client.ask("DELETE", at)
-    if not no_wait:
-        provisioning.until_gone(client, at)
+    with local_serving.studio(local=local, works=True) as client:
+        client.ask("DELETE", path(name))
+        if local or not no_wait:
+            provisioning.until_gone(client, path(name))
 
 
 @app.command()
@@ -137,18 +147,24 @@ def invoke(
         str, typer.Option("--deployment-name", "-d", help="Ask this deployment, whatever the traffic says.")
     ] = "",
     content_type: Annotated[str, typer.Option("--content-type", help="Of what is sent.")] = "application/json",
+    local: Local = False,
 ) -> None:
     """Sends a request and prints the answer; exits with 1 when the model or the endpoint refused."""
     if not request_file:
         raise Invalid("An endpoint is asked something.", where="--request-file")
-    answer = Client().reached(
-        "POST",
-        path(name, "/invoke"),
-        content=_body(request_file),
-        params={"deployment": deployment_name} if deployment_name else None,
-        headers={"Content-Type": content_type},
-        timeout=LONGEST_ANSWER,
-    )
+    body = _body(request_file)
+    with local_serving.studio(local=local) as client:
+        if isinstance(client, LocalClient):
+            answer = client.scored(named(name, "endpoint"), deployment_name, body, content_type)
+        else:
+            answer = client.reached(
+                "POST",
+                path(name, "/invoke"),
+                content=body,
+                params={"deployment": deployment_name} if deployment_name else None,
+                headers={"Content-Type": content_type},
+                timeout=LONGEST_ANSWER,
+            )
     is_asked = MODEL in answer.headers
     if answer.status_code >= 400 and not is_asked:
         raise refusal(answer)

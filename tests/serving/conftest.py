@@ -114,6 +114,13 @@ class Served:
         before = self.studio.children()[child]
         os.kill(before, signal.SIGKILL)
         self.until(lambda: self.studio.children().get(child) not in {None, before}, f"{child} comes back")
+        self.until(self.is_open, "the studio answers")
+
+    def is_open(self) -> bool:
+        try:
+            return self.client.get(self.at).status_code == 200
+        except httpx.TransportError:
+            return False
 
     def until(self, is_so: Callable[[], object], what: str) -> None:
         until = time.monotonic() + PATIENCE
