@@ -1,6 +1,7 @@
 """The gateway's process: `python -m app.gateway`, started by the supervisor with a socket that is bound already."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -18,6 +19,10 @@ from services.core.errors import AtelierError
 from services.studio import Settings, Studio
 
 log = logging.getLogger("atelier.gateway")
+SWITCH_SECONDS = 0.001
+"""How long the thread that writes the log may keep the loop waiting."""
+COLLECT_AFTER = 50_000
+"""Objects; records of requests live for a quarter of a second, and are no cycles."""
 
 
 async def serve(studio: Studio, listening: socket.socket) -> None:
@@ -68,6 +73,9 @@ def main() -> None:
     exit_with_supervisor()
     studio = Studio(settings)
     address.check(settings)
+    sys.setswitchinterval(SWITCH_SECONDS)
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, 10, 100)
     uvloop.run(serve(studio, address.handed_over() or address.bound(settings)))
     studio.close()
     sys.stderr.flush()

@@ -23,7 +23,7 @@ _OWN = frozenset(
         *(b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection"),
         *(b"te", b"trailer", b"upgrade", b"content-length", b"transfer-encoding", b"expect", b"host"),
         *(b"authorization", b"azureml-model-deployment", b"x-atelier-test"),
-        *(b"x-request-id", b"x-ms-client-request-id"),
+        *(b"x-request-id", b"x-ms-client-request-id", b"user-agent"),
     )
 )
 _ONCE = frozenset((b"authorization", b"host", b"azureml-model-deployment", b"transfer-encoding", b"expect"))
@@ -173,11 +173,16 @@ class Caller(asyncio.Protocol):
             exchange.length = int(special[b"content-length"])
         elif b"transfer-encoding" not in special:
             exchange.length = 0
+        agent = special.get(b"user-agent")
+        if agent is not None:
+            exchange.agent = agent
+            self.headers.append(b"user-agent: %b\r\n" % agent)
         exchange.headers = self.headers
         self.exchange = exchange
         self.reply = self._wrong(version, url) or self._asked(exchange, path, query)
-        self.await_body()
-        self._head_ended(exchange)
+        self.deadline = self.began + self.router.limits.body_seconds
+        if self.reply is not None or b"expect" in special:
+            self._head_ended(exchange)
 
     def _wrong(self, version: str, url: bytes) -> Reply | None:
         """What is HTTP to the parser, and is not taken here."""
@@ -230,18 +235,17 @@ class Caller(asyncio.Protocol):
         connection = special.get(b"connection")
         if connection is not None and b"," in connection:
             self._without(connection)
-        self._read(exchange, entry.route.sticky)
+        if entry.route.sticky:
+            exchange.sticky = self._value(entry.route.sticky.lower().encode())
         return None
 
-    def _read(self, exchange: Exchange, sticky: str) -> None:
-        """Headers that pass on and are read too."""
-        wanted = sticky.lower().encode() if sticky else b"\0"
-        for line in exchange.headers:
+    def _value(self, wanted: bytes) -> bytes:
+        """Of a header that passes on."""
+        for line in self.headers:
             name, _, value = line.partition(b": ")
-            if len(name) == 10 and name.lower() == b"user-agent":
-                exchange.agent = value[:-2]
-            if sticky and name.lower() == wanted:
-                exchange.sticky = value[:-2]
+            if name.lower() == wanted:
+                return value[:-2]
+        return self.special.get(wanted, b"")
 
     def _without(self, connection: bytes) -> None:
         """Headers that the caller calls its own connection's."""
@@ -263,15 +267,17 @@ class Caller(asyncio.Protocol):
         exchange.size += len(body)
         if self.reply is not None:
             return
-        if not self.is_held:
-            self.await_body()
         if not exchange.is_going:
             exchange.pieces.append(body)
             if exchange.size > self.router.limits.held_bytes:
                 exchange.is_held = False
                 exchange.go()
+            elif exchange.size == exchange.length:
+                return
         else:
             exchange.more(body)
+        if not self.is_held:
+            self.await_body()
         entry = exchange.entry
         if entry is not None and exchange.size > entry.max_body:
             exchange.refuse(413, f"The body is longer than {entry.max_body} bytes.")

@@ -135,6 +135,8 @@ class Exchange:
             if not line.transport.is_closing():
                 self._send(line)
                 return
+        if not self.is_whole:
+            self.caller.hold(True)
         self.caller.router.connect(instance, self)
 
     def connected(self, line: Line) -> None:
@@ -187,9 +189,8 @@ class Exchange:
         pieces, self.pieces = self.pieces, []
         for piece in pieces:
             self.more(piece)
-        if not self.is_over:
-            self.caller.hold(False)
-            self.caller.await_body()
+        if not self.is_over and not line.is_full:
+            self.slow(False)
 
     def head(self, instance: Instance, target: Target, length: int | None) -> bytes:
         """Of the request to the instance: without the key, and with one framing."""

@@ -145,7 +145,7 @@ class Fleet:
 class Entry:
     """A route and its fleets. `choose` shares requests out by weight, evenly: after any hundred the split is exact."""
 
-    __slots__ = ("current", "fleets", "mirrors", "numbers", "route", "total", "weights")
+    __slots__ = ("current", "fleets", "max_body", "mirrors", "numbers", "route", "total", "weights")
 
     def __init__(self, route: Route) -> None:
         self.fleets: dict[str, Fleet] = {}
@@ -165,6 +165,7 @@ class Entry:
             self.fleets[folded(target.name)] = fleet
         for gone in before.values():
             gone.leave()
+        self.max_body = max((target.max_body for target in route.targets.values()), default=16 << 20)
         weights = {folded(name): weight for name, weight in route.traffic.items()}
         self.weights = [(name, weight) for name, weight in weights.items() if weight > 0 and name in self.fleets]
         self.total = sum(weight for _, weight in self.weights)
@@ -176,10 +177,6 @@ class Entry:
             for name, percent in mirrors.items()
             if percent > 0 and name in self.fleets
         ]
-
-    @property
-    def max_body(self) -> int:
-        return max((fleet.target.max_body for fleet in self.fleets.values()), default=16 << 20)
 
     def choose(self, sticky: bytes = b"") -> Fleet | None:
         """None when no deployment has weight."""

@@ -42,14 +42,14 @@ class Line(asyncio.Protocol):
     """`pieces` is what came of the body since it was last emptied. `length` None: by chunks, or until the end."""
 
     __slots__ = (
-        "asker", "headers", "instance", "is_begun", "is_complete", "is_failed_run", "is_head", "is_reused", "keeps",
-        "length", "parser", "pieces", "status", "transport", "until_end",
+        "asker", "headers", "instance", "is_begun", "is_complete", "is_failed_run", "is_full", "is_head", "is_reused",
+        "keeps", "length", "parser", "pieces", "status", "transport", "until_end",
     )  # fmt: skip
 
     def __init__(self, instance: "Instance") -> None:
         self.instance = instance
         self.asker: Asker | None = None
-        self.is_reused = False
+        self.is_reused = self.is_full = False
         self.transport: asyncio.Transport
         self.parser = httptools.HttpResponseParser(self)
 
@@ -128,10 +128,12 @@ class Line(asyncio.Protocol):
             asker.cut(self, "connection_broken")
 
     def pause_writing(self) -> None:
+        self.is_full = True
         if self.asker is not None:
             self.asker.slow(True)
 
     def resume_writing(self) -> None:
+        self.is_full = False
         if self.asker is not None:
             self.asker.slow(False)
 

@@ -68,7 +68,7 @@ class Router:
         self._gauged: dict[str, tuple[Entry, Fleet]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._prefix, self._number = f"{secrets.token_hex(4)}-{secrets.token_hex(2)}-4{secrets.token_hex(1)}", 0
+        self._prefix, self._number = f"{secrets.token_hex(4)}-{secrets.token_hex(2)}".encode(), 0
         self._own: dict[bytes, Reply] = {b"/healthz": self._health, b"/metrics": self._metrics}
 
     def apply(self, table: Table) -> None:
@@ -114,7 +114,7 @@ class Router:
 
     def new_id(self) -> bytes:
         self._number += 1
-        return f"{self._prefix}-{self._number:016x}".encode()
+        return b"%b-%016x" % (self._prefix, self._number)
 
     def own(self, path: bytes) -> Reply | None:
         """What the gateway answers by itself."""
@@ -230,6 +230,7 @@ class Router:
         for caller in [each for each in self.callers if each.deadline <= at]:
             caller.expire()
         self.copies.expire(at)
+        self.ledger.due()  # who is busy is told while nothing is answered, too
         for fleet in list(self._asleep):
             if fleet.waiting and fleet.target.is_asleep:
                 self.wake(fleet)

@@ -112,7 +112,7 @@ class Model:
         self.connections = self.open = 0
         self._loop = Loop()
         self._writers: set[asyncio.StreamWriter] = set()
-        self._server = self._loop.run(asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 20))
+        self._server = self._loop.run(asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 28))
         self.port = int(self._server.sockets[0].getsockname()[1])
 
     @property
@@ -258,7 +258,7 @@ class Client:
 
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
-        self._kept = b""
+        self._kept = bytearray()
 
     def send(self, data: bytes) -> "Client":
         self.socket.sendall(data)
@@ -280,13 +280,13 @@ class Client:
         if headers.get("transfer-encoding") == "chunked":
             return self._chunked(code, headers)
         if code in {204, 304}:
-            return Reply(code, headers, b"", self._kept)
+            return Reply(code, headers, b"", bytes(self._kept))
         if "content-length" not in headers:
             body = self._rest()
             return Reply(code, headers, body or b"", is_cut=body is None)
         size = int(headers["content-length"])
         body = self._exactly(size)
-        return Reply(code, headers, body, self._kept, is_cut=len(body) < size)
+        return Reply(code, headers, body, bytes(self._kept), is_cut=len(body) < size)
 
     def is_ended(self) -> bool:
         """Waits for the end; whether it was in order."""
@@ -307,7 +307,7 @@ class Client:
             if len(piece) < size + 2:
                 return Reply(code, headers, body, is_cut=True)
             if size == 0:
-                return Reply(code, headers, body, self._kept)
+                return Reply(code, headers, body, bytes(self._kept))
 
     def _until(self, mark: bytes) -> bytes:
         while mark not in self._kept:
@@ -315,13 +315,16 @@ class Client:
                 break
         at = self._kept.find(mark)
         at = len(self._kept) if at < 0 else at + len(mark)
-        found, self._kept = self._kept[:at], self._kept[at:]
-        return found
+        return self._taken(at)
 
     def _exactly(self, size: int) -> bytes:
         while len(self._kept) < size and self._more():
             pass
-        found, self._kept = self._kept[:size], self._kept[size:]
+        return self._taken(size)
+
+    def _taken(self, size: int) -> bytes:
+        found = bytes(self._kept[:size])
+        del self._kept[:size]
         return found
 
     def _rest(self) -> bytes | None:
@@ -330,8 +333,7 @@ class Client:
             while True:
                 more = self.socket.recv(1 << 16)
                 if not more:
-                    found, self._kept = self._kept, b""
-                    return found
+                    return self._taken(len(self._kept))
                 self._kept += more
         except ConnectionError:
             return None
