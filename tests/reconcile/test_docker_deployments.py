@@ -1,6 +1,10 @@
 """Deployments that answer from real containers: our server on real images, and images with servers of their own."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -220,6 +224,50 @@ def test_a_deleted_endpoint_leaves_nothing_on_the_engine(shop: Shop) -> None:
     assert not shop.stage.studio.folders.replica(one.id).exists()
 
 
+CRASHES = (
+    "deployment_claimed:2",
+    "replica_added",
+    "replica_created",
+    "replica_started",
+    "replica_ending",
+    "replica_removed",
+)
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_anywhere_leaves_one_container_that_serves(shop: Shop) -> None:
+    """In the middle of a start, and in the middle of an update's end; the next worker goes on."""
+    id_ = scripted(shop, spec={"request_settings": {"request_timeout_ms": 1}})
+    shop.until_ready(id_, seconds=120)
+    shop.until(id_, "Succeeded")
+    shop.site.worker.stop()
+    eventually(lambda: shop.row(id_).lock_token == "", "it has given everything back")
+    for number, place in enumerate(CRASHES, 2):
+        shop.update(id_, environment_variables={"MODE": str(number)})
+        assert crashed(shop, place) == -signal.SIGKILL, f"nobody came by {place}"
+        later = Worker(shop.stage.studio, engine_of(shop))
+        thread = working(later)
+        shop.until(id_, "Succeeded", seconds=120)
+        eventually(lambda: len(engine_of(shop).found({"atelier.kind": "replica"})) == 1, f"one is left: {place}", 60)
+        [one] = shop.until_ready(id_)
+        assert asked(one)["mode"] == str(number)
+        later.stop()
+        thread.join(timeout=30)
+        used = [each.container_name for each in shop.replicas(id_) if each.generation == number]
+        assert len(used) == 1, f"{place}: a start that a crash broke is finished, not begun once more"
+
+
+def crashed(shop: Shop, place: str) -> int:
+    """How a worker of its own process ended that is to die there."""
+    settings = {"ATELIER_HOME": str(shop.stage.studio.folders.home), "ATELIER_ENGINE": "docker"}
+    environment = {**os.environ, **settings, "ATELIER_CRASH_AT": place}
+    process = subprocess.Popen([sys.executable, "-m", "app.worker"], env=environment, cwd=Path(__file__).parents[2])
+    try:
+        return process.wait(timeout=60)
+    finally:
+        process.kill()
+
+
 @pytest.mark.slow
 def test_scikit_learn_serves_within_seconds_once_its_image_is_here(
     shop: Shop, capsys: pytest.CaptureFixture[str]
@@ -239,7 +287,7 @@ def run(raw):
     took = []
     for name in ("cold", "warm"):
         began = time.monotonic()
-        id_ = scripted(shop, name, script=script, environment_id=environment)
+        id_ = scripted(shop, name, script=script + f"# {name}".encode(), environment_id=environment)
         [one] = shop.until_ready(id_, seconds=600)
         assert asked(one, {"data": [[1, 0, 0, 0]]}) == [0]
         took.append(time.monotonic() - began)
