@@ -19,6 +19,7 @@ MOST_FIELDS = 60
 LARGEST_EXAMPLE = 256 << 10
 WHOLE = frozenset({"integer", "long"})
 BROKEN = frozenset({"float", "double"})
+PLAIN = WHOLE | BROKEN | {"boolean", "string", "datetime"}
 BY_TRAFFIC = ""
 Column = Mapping[str, Any]
 
@@ -69,8 +70,8 @@ def columns(deployment: Deployment | None, model: Asset | None) -> list[Column]:
     found = (model.facts.get("signature") or {}).get("inputs")
     if not isinstance(found, list) or not 0 < len(found) <= MOST_FIELDS:
         return []
-    plain_ones = [each for each in found if isinstance(each, dict) and isinstance(each.get("type"), str)]
-    return plain_ones if len(plain_ones) == len(found) and all(_is_plain(each) for each in plain_ones) else []
+    named: list[Column] = [each for each in found if isinstance(each, dict) and _is_plain(each)]
+    return named if len(named) == len(found) else []
 
 
 def fields(given: Sequence[Column], model: Asset) -> list[Any]:
@@ -170,8 +171,8 @@ def _field(place: Any, column: Column, value: Any, key: str) -> Any:
 
 
 def _is_plain(column: Column) -> bool:
-    kinds = WHOLE | BROKEN | {"boolean", "string", "datetime"}
-    return bool(column.get("name")) and column.get("type") in kinds
+    kind = column.get("type")
+    return bool(column.get("name")) and isinstance(kind, str) and kind in PLAIN
 
 
 def _zeros(inputs: Any) -> Any:
