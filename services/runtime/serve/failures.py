@@ -13,6 +13,7 @@ from pathlib import Path
 EXIT = 3
 LISTED = 200
 LINE_LIMIT = 2000
+QUOTED = 500  # characters of an error in it: what follows must still be read
 
 
 class Failure(Exception):
@@ -76,4 +77,5 @@ def place(error: BaseException, root: str) -> str:
 def words(error: BaseException) -> str:
     """`ValueError: no such thing`."""
     text = str(error)
+    text = text if len(text) <= QUOTED else f"{text[:QUOTED]}…"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -13,7 +13,7 @@ PICKLES = (".pkl", ".pickle", ".joblib", ".sav", ".bin")
 FLAVOURS = {"xgb": "xgboost", "lgb": "lightgbm", "sklearn": "scikit-learn", "pytorch": "torch", "keras": "keras"}
 _PIN = re.compile(r"^\s*(?:-\s*)?([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^]]*\])?={1,2}(\d[\w.]*)", re.MULTILINE)
 _FLAVOUR = re.compile(r"^\s*([a-z]+)_version:\s*['\"]?(\d[\w.]*)", re.MULTILINE)
-_IN_PICKLE = re.compile(rb"_sklearn_version.{1,8}?(\d+\.\d+[\w.]*)", re.DOTALL)
+_IN_PICKLE = re.compile(rb"_sklearn_version.{1,8}?(\d+\.\d+(?:\.\d+)?(?:\.?(?:rc|post|dev)\d+)?)", re.DOTALL)
 
 
 def is_unpickling(error: BaseException) -> bool:
