@@ -120,7 +120,8 @@ def part(text: str) -> str:
 def named(name: str, what: str = "workspace") -> str:
     """The name itself. Raises Invalid for none, as from a script's empty variable: it would mean all of them."""
     if not name.strip() or name in {".", ".."} or "/" in name:
-        raise Invalid(f"'{name}' is no name of a {what}.", where="--name")
+        article = "an" if what[:1] in "aeiou" else "a"
+        raise Invalid(f"'{name}' is no name of {article} {what}.", where="--name")
     return name
 
 

@@ -93,13 +93,12 @@ def test_a_deployment_with_its_code_and_model(terminal: Terminal, here: str) -> 
 
 def test_a_deployment_without_a_name_or_an_endpoint_is_refused(terminal: Terminal, tmp_path: Path) -> None:
     spec = yaml.safe_load((EXAMPLE / "blue.yml").read_text())
-    for missing, flag in (("name", "name"), ("endpoint_name", "endpoint name")):
-        file = EXAMPLE.parent / "serve" / "blue.yml"
+    for missing, what in (("name", "a deployment"), ("endpoint_name", "an endpoint")):
         copy = tmp_path / f"{missing}.yml"
         copy.write_text(json.dumps({**spec, missing: None, "code_configuration": None, "model": "azureml:m:1"}))
         said = terminal.run("online-deployment", "create", "-f", str(copy))
-        assert said.code == 2, file
-        assert flag in said.err
+        assert said.code == 2
+        assert f"no name of {what}" in said.err
 
 
 def test_traffic_is_shared_out_in_words_of_the_cloud(terminal: Terminal, here: str) -> None:
