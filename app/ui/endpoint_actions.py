@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from app import context
-from app.ui import address, changes, confirm, forms, parts
+from app.ui import address, changes, confirm, endpoint_scaling, forms, parts
 from app.ui.endpoint_details import DELETE, DEPLOY, WRITE
 from app.ui.text import plain, tag
 from services import assets, deployments, endpoints, rollouts
@@ -29,7 +29,10 @@ def show(endpoint: Endpoint, found: Sequence[Deployment]) -> None:
     )
     going = "It is being deleted." if endpoint.desired == "delete" else ""
     before = endpoint.previous_traffic
-    nothing = "" if any(before.values()) and before != endpoint.traffic else "Its traffic was never changed."
+    with context.scope() as s:
+        is_moving = rollouts.running(s, endpoint) is not None
+    can = is_moving or (any(before.values()) and before != endpoint.traffic)
+    nothing = "" if can else "There is no traffic to come back to."
     if parts.act("Roll back", WRITE, glyph="undo", blocked=going or nothing):
         changes.changed("The traffic is again as it was.", lambda s: rollouts.rollback(s, name))
     reason = context.may(DEPLOY) or going
@@ -118,7 +121,7 @@ def details(row: Endpoint) -> None:
 def edit(endpoint: Endpoint, row: Deployment) -> None:
     """How many instances, which version of its model, how long and how much at once."""
     spec = row.spec
-    settings, scale = spec.get("request_settings") or {}, spec.get("scale_settings") or {}
+    settings = spec.get("request_settings") or {}
     st.html(tag("p", tag("b", plain(row.name, 80)), " of ", plain(endpoint.name, 80), cls="at-muted"))
     model, known = _versions(row)
     version = model.version if model is not None else ""
@@ -127,7 +130,7 @@ def edit(endpoint: Endpoint, row: Deployment) -> None:
         version = one.selectbox(
             f"Version of {plain(model.name, 60)}", known, index=known.index(version), key="edit_version"
         )
-    by_use = scale.get("type") == "target_utilization"
+    by_use = endpoint_scaling.follows(spec)
     count = two.number_input("Instances", 1, 1000, max(1, row.instance_count), key="edit_count", disabled=by_use)
     timeout = one.number_input(
         "Time-out (ms)", 1, 24 * 3_600_000, settings.get("request_timeout_ms", 5000), step=1000, key="edit_timeout"
@@ -140,14 +143,7 @@ def edit(endpoint: Endpoint, row: Deployment) -> None:
         key="edit_at_once",
         help="Of one instance; more wait, and are refused with 429 when they wait too long.",
     )
-    automatic = st.toggle("Follow the load", by_use, key="edit_automatic", help="Instances come and go by use.")
-    if automatic:
-        low, high, aim = st.columns(3, gap="small")
-        least = low.number_input("Least", 0, 1000, _or(scale.get("min_instances"), 1), key="edit_least")
-        most = high.number_input("Most", 1, 1000, _or(scale.get("max_instances"), 2), key="edit_most")
-        target = aim.number_input(
-            "Use (%)", 1, 100, _or(scale.get("target_utilization_percentage"), 70), key="edit_target"
-        )
+    scale = endpoint_scaling.fields("edit", spec)
     if model is not None and version != model.version:
         st.html(tag("p", "What serves now goes on until the new version answers.", cls="at-muted"))
     if not st.button("Save", type="primary", key="edit_save", width="stretch"):
@@ -155,14 +151,8 @@ def edit(endpoint: Endpoint, row: Deployment) -> None:
     changed: dict[str, Any] = {
         "request_settings": {"request_timeout_ms": timeout, "max_concurrent_requests_per_instance": at_once}
     }
-    if automatic:
-        changed["scale_settings"] = {
-            "type": "target_utilization",
-            "min_instances": least,
-            "max_instances": most,
-            "target_utilization_percentage": target,
-            **({} if least == 0 else {"scale_to_zero_after": None}),
-        }
+    if scale is not None:
+        changed["scale_settings"] = {"scale_to_zero_after": None, **scale}
     else:
         changed |= {"instance_count": count, **({"scale_settings": None} if by_use else {})}
     if model is not None and version != model.version:
@@ -171,10 +161,6 @@ def edit(endpoint: Endpoint, row: Deployment) -> None:
         f"Deployment '{row.name}' was changed.",
         lambda s: deployments.change(s, endpoint.name, row.name, changed),
     )
-
-
-def _or(value: int | None, fallback: int) -> int:
-    return fallback if value is None else value
 
 
 def _versions(row: Deployment) -> tuple[Asset | None, list[str]]:

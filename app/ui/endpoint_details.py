@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 import streamlit as st
@@ -10,13 +11,13 @@ from app import context
 from app.ui import address, changes, endpoint_words, parts
 from app.ui.endpoint_traffic import sliders
 from app.ui.text import Markup, bare, join, plain, tag
-from services import assets, deployments, endpoints, requests
+from services import assets, deployments, endpoints, requests, rollouts
 from services.core.errors import AtelierError
 from services.core.states import ProvisioningState, ReplicaState
-from services.core.times import spoken
+from services.core.times import iso, now, spoken
 from services.store.requests import Window
 from services.store.rows import Asset
-from services.store.serving import Deployment, Endpoint, Replica
+from services.store.serving import Deployment, Endpoint, Replica, Rollout
 from services.studio import Scope
 
 WRITE = "onlineEndpoints/write"
@@ -44,6 +45,7 @@ class Seen:
 
     endpoint: Endpoint
     cards: list[Card]
+    rollout: Rollout | None = None
 
     @property
     def deployments(self) -> list[Deployment]:
@@ -56,7 +58,8 @@ def seen(name: str) -> Seen:
         endpoint = endpoints.get(s, name)
         windows = {each.deployment_id: each.window for each in requests.summary(s, name)}
         found = endpoints.deployments_of(s, endpoint)
-        return Seen(endpoint, [_card(s, each, windows.get(each.id, Window())) for each in found])
+        cards = [_card(s, each, windows.get(each.id, Window())) for each in found]
+        return Seen(endpoint, cards, rollouts.running(s, endpoint))
 
 
 def show(name: str) -> None:
@@ -69,18 +72,18 @@ def show(name: str) -> None:
 
     @st.fragment(run_every=1 if is_moving else 4)
     def live() -> None:
-        now = seen(name)
+        at_present = seen(name)
         left, right = st.columns([7, 3], gap="small")
         with left, st.container(key="endpoint_cards"):
-            st.html(_figures(now))
+            st.html(_figures(at_present))
             if address.text("edit") != "traffic":
-                st.html(_shared(now))
-            _cards(now)
+                st.html(_shared(at_present))
+            _cards(at_present)
         with right, st.container(key="endpoint_side"):
-            st.html(parts.panel("Attributes", _attributes(now.endpoint)))
-            if now.endpoint.tags:
-                st.html(parts.panel("Tags", tag("div", parts.tags(now.endpoint.tags), cls="at-none")))
-        if endpoint_words.health(now.endpoint, now.deployments) != health:
+            st.html(parts.panel("Attributes", _attributes(at_present.endpoint)))
+            if at_present.endpoint.tags:
+                st.html(parts.panel("Tags", tag("div", parts.tags(at_present.endpoint.tags), cls="at-none")))
+        if endpoint_words.health(at_present.endpoint, at_present.deployments) != health:
             st.rerun()
 
     live()
@@ -175,11 +178,28 @@ def _shared(found: Seen) -> Markup:
         tag("div", *bar, cls="at-bar"),
         tag("ul", *names, *copies) if names or copies else None,
         None if given else tag("p", nobody),
+        _rollout(found.rollout) if found.rollout is not None else None,
         cls="at-share",
     )
-    reason = context.may(WRITE) or ("" if found.cards else "It has no deployment yet.")
+    moves = "A rollout moves the traffic: end it first." if found.rollout is not None else ""
+    reason = context.may(WRITE) or moves or ("" if found.cards else "It has no deployment yet.")
     change = parts.button("Update traffic", address.changed(edit="traffic"), glyph="tune", reason=reason)
     return tag("section", tag("header", tag("h3", "Traffic"), change), body, cls="at-panel at-deployment")
+
+
+def _ago(at: datetime | None) -> Markup:
+    """As `parts.ago`, to the minute: what is drawn every second stays the same, and so does what is selected in it."""
+    if at is None:
+        return Markup("")
+    said = parts.spoken_ago(at) if now() - at >= timedelta(minutes=1) else "just now"
+    return tag("time", said, datetime=iso(at), title=f"{at:%Y-%m-%d %H:%M:%S} UTC", data_ago=True)
+
+
+def _rollout(row: Rollout) -> Markup:
+    steps = rollouts.percents(row)
+    at = f": {steps[row.step]} %, step {row.step + 1} of {len(steps)}"
+    there = tag("a", "A rollout", href=address.changed(tab="rollout", edit=None), cls="at-link")
+    return tag("p", there, f" to {plain(row.target, 60)} is under way{at}.")
 
 
 def _named(name: str, said: str, tones: Mapping[str, str]) -> Markup:
@@ -284,7 +304,7 @@ def _facts(card: Card) -> Markup:
         ("Collects data", collected),
         ("Egress", "Closed" if spec.get("egress_public_network_access") == "disabled" else "Open"),
         ("Cold start", spoken(row.cold_start_ms / 1000) if row.cold_start_ms else None),
-        ("Created", join((parts.ago(row.created_at), f" by {row.created_by}"))),
+        ("Created", join((_ago(row.created_at), f" by {row.created_by}"))),
     ]
     shown = [(name, value) for name, value in lines if value]
     return tag("dl", *(tag("div", tag("dt", name), tag("dd", value)) for name, value in shown), cls="at-facts")
@@ -319,7 +339,7 @@ def _replica(row: Replica) -> Markup:
         tag("i", cls="at-dot", data_tone=_tone(row), data_moving=_is_moving(row)),
         tag("b", f"{row.ordinal + 1}"),
         f"{row.state}{attempt} ",
-        parts.ago(since),
+        _ago(since),
         title=row.message or None,
     )
 
@@ -347,8 +367,8 @@ def _attributes(row: Endpoint) -> Markup:
             ("Message", row.message or None),
             ("Keeps callers", f"by the header {row.sticky}" if row.sticky else None),
             ("Compute", row.compute or "This studio's machine"),
-            ("Created", join((parts.ago(row.created_at), f" by {row.created_by}"))),
-            ("Changed", parts.ago(row.updated_at)),
+            ("Created", join((_ago(row.created_at), f" by {row.created_by}"))),
+            ("Changed", _ago(row.updated_at)),
             ("Id", tag("span", row.id, cls="at-mono")),
             *((plain(key, 80), plain(value, 300)) for key, value in row.properties.items()),
         ]

@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from app import context
-from app.ui import address, endpoint_words, forms, modelforms, upload
+from app.ui import address, endpoint_scaling, endpoint_words, forms, modelforms, upload
 from app.ui.text import plain, tag
 from services import assets, batch_endpoints, endpoints, environments, uploads
 from services.assets import AssetQuery
@@ -367,7 +367,12 @@ def _compute(wanted: Wanted, sizes: Mapping[str, str]) -> None:
         "Size of an instance", list(sizes), key="deployment_size", format_func=lambda each: sizes[each]
     )
     count = two.number_input("Instances", 1, 1000, 1, key="deployment_count")
-    wanted.deployment |= {**({"instance_type": size} if size else {}), "instance_count": int(count)}
+    scale = endpoint_scaling.fields("deployment", {})
+    wanted.deployment |= {
+        **({"instance_type": size} if size else {}),
+        "instance_count": int(count),
+        **({"scale_settings": scale} if scale else {}),
+    }
 
 
 def _instances(wanted: Wanted) -> None:

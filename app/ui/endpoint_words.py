@@ -114,10 +114,10 @@ def milliseconds(value: float | None) -> str:
 def scaling(spec: Mapping[str, Any]) -> str:
     """How many instances there are, in words."""
     said = spec.get("scale_settings") or {}
+    if said.get("type") != "target_utilization":
+        return "By hand"
     low, high = said.get("min_instances"), said.get("max_instances")
     sleeps = f"asleep after {spoken(said.get('scale_to_zero_after') or 300)} without a request" if low == 0 else ""
-    if said.get("type") != "target_utilization":
-        return f"By hand, {sleeps}" if sleeps else "By hand"
     target = said.get("target_utilization_percentage")
     aim = f" at {target} % use" if target else " by use"
     return f"{1 if low is None else low}–{high or 1} instances{aim}" + (f", {sleeps}" if sleeps else "")

@@ -159,6 +159,19 @@ def test_the_list_leads_to_each_of_them(page: Page, lab: Stage) -> None:
     assert page.evaluate("window.__xss") is None
 
 
+def test_what_has_not_changed_is_not_drawn_anew(page: Page, lab: Stage, place: str) -> None:
+    visit(page, f"/endpoint?ws=lab&name={place}")
+    expect(card(page, "blue")).to_be_visible()
+    page.evaluate("document.querySelectorAll('.at-deployment').forEach(node => { node.dataset.mine = '1' })")
+    with lab.scope() as scope:
+        made = deployments.get(scope, place, "green")
+        made.message = "It is being looked at."
+        scope.session.add(made)
+    expect(card(page, "green").get_by_text("It is being looked at.")).to_be_visible()
+    expect(card(page, "blue")).to_have_attribute("data-mine", "1")
+    expect(card(page, "green")).not_to_have_attribute("data-mine", "1")
+
+
 def test_moving_one_slider_moves_the_others(page: Page, lab: Stage, place: str) -> None:
     visit(page, f"/endpoint?ws=lab&name={place}")
     page.get_by_role("link", name="Update traffic").click()

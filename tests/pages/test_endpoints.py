@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from services import batch_endpoints, deployments, endpoints
+from services import batch_endpoints, deployments, endpoints, rollouts
 from services.core.states import ProvisioningState
+from services.specs.rollouts import Rollout as RolloutSpec
 from tests.conftest import Stage
 from tests.pages import serving_seed
 from tests.pages.conftest import Opened, said
@@ -127,6 +128,19 @@ def test_one_click_brings_the_traffic_back(served: Stage, opened: Opened) -> Non
     act(opened("endpoint", name="flowers"), "Roll back")
     with served.scope() as scope:
         assert endpoints.get(scope, "flowers").traffic == {"blue": 90, "green": 10}
+
+
+def test_a_rollout_that_moves_the_traffic_is_said_and_can_be_turned_back(served: Stage, opened: Opened) -> None:
+    with served.scope() as scope:
+        endpoints.set_traffic(scope, "flowers", {"blue": 100})
+        spec = RolloutSpec(deployment="green", type="linear", percent=25)
+        rollouts.start(scope, "flowers", spec)
+    words = said(opened("endpoint", name="flowers"))
+    assert "to green is under way: 25 %, step 1 of 4" in words
+    assert "A rollout moves the traffic: end it first." in words
+    act(opened("endpoint", name="flowers"), "Roll back")
+    with served.scope() as scope:
+        assert endpoints.get(scope, "flowers").traffic == {"blue": 100}
 
 
 def test_traffic_is_saved_as_the_sliders_stand(served: Stage, opened: Opened) -> None:
@@ -321,9 +335,14 @@ def test_settings_are_in_the_yaml_beside(served: Stage, opened: Opened) -> None:
     test.number_input(key="deployment_timeout").set_value(60_000).run()
     test.number_input(key="deployment_count").set_value(2).run()
     test.toggle(key="deployment_collects").set_value(True).run()
+    test.toggle(key="deployment_automatic").set_value(True).run()
+    test.number_input(key="deployment_least").set_value(0).run()
     words = said(test)
-    for word in ("request_timeout_ms: 60000", "instance_count: 2", "model_inputs"):
+    for word in ("request_timeout_ms: 60000", "instance_count: 2", "model_inputs", "scale_to_zero_after: 300"):
         assert word in words, word
+    act(test, "Create")
+    with served.scope() as scope:
+        assert deployments.get(scope, "iris", "blue").spec["scale_settings"]["min_instances"] == 0
 
 
 def test_a_model_of_another_kind_needs_a_script_and_an_environment(served: Stage, opened: Opened) -> None:
