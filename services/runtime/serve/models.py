@@ -209,7 +209,7 @@ def unpickled(path: Path, flavor: dict[str, Any]) -> Any:
 def frame(columns: dict[Any, Any]) -> Any:
     """A DataFrame of typed columns; a bare array where pandas is not installed. Columns without names stay so."""
     if importlib.util.find_spec("pandas") is None:
-        return np.column_stack(list(columns.values()))
+        return np.asfortranarray(np.column_stack(list(columns.values())))
     pandas = importlib.import_module("pandas")
     made = {name: each if isinstance(each, np.ndarray) else _series(pandas, each) for name, each in columns.items()}
     return pandas.DataFrame(made)
