@@ -4,6 +4,7 @@ One look costs a question to the database, a full one also the engine.
 """
 
 import logging
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -45,6 +46,7 @@ class Deployments:
         self._later: dict[str, float] = {}
         self._ended: set[str] = set()
         self._used: dict[str, tuple[float, float]] = {}
+        self._lock = threading.Lock()
 
     def ended(self, deployment_id: str) -> None:
         """The engine says that a container of this deployment ended."""
@@ -52,18 +54,12 @@ class Deployments:
 
     def look(self) -> None:
         """Steps whatever the rows alone say; the engine is not asked."""
-        self._busy = {id_: future for id_, future in self._busy.items() if not future.done()}
         rows, building, empty = self._rows()
-        at, watched = now(), set()
+        watched: set[str] = set()
         for endpoint, deployment, replicas in rows:
-            if self._is_held(deployment):
-                continue
-            watched |= self._watched(deployment, replicas)
-            if deployment.id in self._busy or self._later.get(deployment.id, 0.0) > time.monotonic():
-                continue
-            actions = plan(endpoint, deployment, replicas, None, at)
-            if deployment.id in self._ended or any(_is_due(each, deployment, building) for each in actions):
-                self._step(deployment.id)
+            if not self._is_held(deployment):
+                watched |= self._watched(deployment, replicas)
+                self._look_at(endpoint, deployment, replicas, building, None)
         self.probes.keep(watched)
         for endpoint in empty:
             self.replicas.forget_endpoint(endpoint)
@@ -73,12 +69,31 @@ class Deployments:
         found = {one.name: one for one in self.ground.engine.found({"atelier.kind": serving_launch.KIND})}
         rows, building, _ = self._rows()
         for endpoint, deployment, replicas in rows:
-            if deployment.id in self._busy or self._is_held(deployment):
-                continue
-            actions = plan(endpoint, deployment, replicas, found, now())
-            if any(_is_due(each, deployment, building) for each in actions):
-                self._step(deployment.id)
+            if not self._is_held(deployment):
+                self._look_at(endpoint, deployment, replicas, building, found)
         self._sweep(found)
+
+    def _look_at(
+        self,
+        endpoint: Endpoint,
+        deployment: Deployment,
+        replicas: Sequence[Replica],
+        building: set[str],
+        found: Mapping[str, Found] | None,
+    ) -> None:
+        """What cannot even be planned must not hold up the others."""
+        under_way = self._busy.get(deployment.id)
+        is_busy = under_way is not None and not under_way.done()
+        if is_busy or self._later.get(deployment.id, 0.0) > time.monotonic():
+            return
+        try:
+            actions = plan(endpoint, deployment, replicas, found, now())
+        except Exception:
+            log.exception("Nothing can be planned for deployment %s", deployment.name)
+            self._later[deployment.id] = time.monotonic() + LATER_SECONDS
+            return
+        if deployment.id in self._ended or any(_is_due(each, deployment, building) for each in actions):
+            self._step(deployment.id)
 
     def note_elsewhere(self) -> None:
         """Replicas that were started on another kind of engine are started here: what is there cannot be reached."""
@@ -111,7 +126,7 @@ class Deployments:
     def settle(self, seconds: float) -> None:
         """Waits for what is under way, for a stop in good order."""
         until = time.monotonic() + seconds
-        for future in self._busy.values():
+        for future in list(self._busy.values()):
             try:
                 future.exception(timeout=max(0.0, until - time.monotonic()))
             except TimeoutError:
@@ -192,8 +207,13 @@ class Deployments:
         self.replicas.unhealthy(replica_id, why)
 
     def _step(self, deployment_id: str) -> None:
-        self._ended.discard(deployment_id)
-        self._busy[deployment_id] = self._pool.submit(self._stepped, deployment_id)
+        """One at a time of each, whichever look asks for it."""
+        with self._lock:
+            under_way = self._busy.get(deployment_id)
+            if under_way is None or under_way.done():
+                self._ended.discard(deployment_id)
+                self._busy = {id_: future for id_, future in self._busy.items() if not future.done()}
+                self._busy[deployment_id] = self._pool.submit(self._stepped, deployment_id)
 
     def _stepped(self, deployment_id: str) -> None:
         try:
@@ -269,7 +289,7 @@ class Deployments:
         self._used = {id_: used for id_, used in self._used.items() if id_ in live}
         runs = self.studio.folders.home / "runs"
         for folder in runs.glob("replica-*") if runs.is_dir() else ():
-            is_old = folder.stat().st_mtime < time.time() - ORPHAN_GRACE.total_seconds()
+            is_old = folder.exists() and folder.stat().st_mtime < time.time() - ORPHAN_GRACE.total_seconds()
             if is_old and folder.name.removeprefix("replica-") not in known:
                 remove_tree(folder)
 

@@ -437,7 +437,7 @@ class Replicas:
     def _awake(self, seen: Seen) -> bool:
         """It was put to sleep when a request had asked for it already."""
         with self.studio.scope(SYSTEM, write=True) as scope:
-            held = (col(Deployment.id) == seen.deployment.id, Deployment.lock_token == self.ground.token)
+            held = (col(Deployment.id) == seen.deployment.id, col(Deployment.lock_token) == self.ground.token)
             values = {"is_asleep": False, "woken_at": None}
             done = scope.session.connection().execute(update(Deployment).where(*held).values(**values))
         return bool(done.rowcount)

@@ -588,6 +588,27 @@ def test_two_workers_start_each_replica_once(closed: Shop) -> None:
         close()
 
 
+def test_a_whole_life_on_either_database(stage: Stage, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = make_site(stage, monkeypatch)
+    site.engine.reached_at = lambda wish: ("127.0.0.1", server.server_port)
+    shop = Shop(site)
+    workers = [site.worker, Worker(stage.studio, site.engine)]
+    closes = [opened(shop, worker) for worker in workers]
+    id_ = shop.deploy(server="script", wants_all_traffic=True, spec={"request_settings": {"request_timeout_ms": 1}})
+    shop.until(id_, "Succeeded")
+    shop.update(id_, environment_variables={"MODE": "2"})
+    eventually(lambda: shop.row(id_).serving_generation == 2, "it serves")
+    shop.change(id_, is_asleep=True)
+    eventually(lambda: not site.engine.found({}), "it sleeps")
+    shop.change(id_, woken_at=now())
+    shop.until_ready(id_)
+    shop.wish(desired="delete")
+    eventually(lambda: shop.endpoint_row() is None, "it is gone")
+    assert site.engine.found({}) == []
+    for close in closes:
+        close()
+
+
 def test_a_silent_engine_changes_nothing(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.worker.SILENT_SECONDS", 0.5)
     monkeypatch.setattr("app.worker.PROBE_SECONDS", 0.1)
