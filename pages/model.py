@@ -5,7 +5,7 @@ from functools import partial
 import streamlit as st
 
 from app import context
-from app.ui import address, assetpage, model_tabs, modelforms, parts, tabs
+from app.ui import address, assetpage, model_endpoints, model_tabs, modelforms, parts, tabs
 from services import assets
 from services.core.states import AssetKind
 from services.store.rows import Asset
@@ -14,6 +14,7 @@ TABS = {
     "details": ("Details", model_tabs.details),
     "versions": ("Versions", model_tabs.versions),
     "artifacts": ("Artifacts", model_tabs.artifacts),
+    "endpoints": ("Endpoints", model_endpoints.show),
     "jobs": ("Jobs", model_tabs.jobs),
     "data": ("Data", model_tabs.data),
     "compare": ("Compare versions", model_tabs.compare),

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sqlalchemy import func
-from sqlmodel import col, select
+from sqlmodel import col, or_, select
 
 from services import access, assets, endpoints, environments, lineage, locations, models, secrets, uploads
 from services.core import names, refs
@@ -116,6 +116,22 @@ def listed(scope: Scope, endpoint_name: str) -> list[Deployment]:
 def endpoint_of(scope: Scope, row: Deployment) -> Endpoint:
     access.require(scope, "onlineEndpoints/read")
     return endpoints.get_by_id(scope, row.endpoint_id)
+
+
+def of_asset(scope: Scope, asset: Asset) -> list[tuple[Endpoint, Deployment]]:
+    """What serves a model or runs in an environment, with its endpoint, real-time and batch, by name."""
+    access.require(scope, "onlineEndpoints/deployments/read")
+    return list(
+        scope.session.exec(
+            select(Endpoint, Deployment)
+            .join(Deployment, col(Deployment.endpoint_id) == Endpoint.id)
+            .where(
+                Endpoint.workspace_id == scope.workspace_id,
+                or_(col(Deployment.model_id) == asset.id, col(Deployment.environment_id) == asset.id),
+            )
+            .order_by(col(Endpoint.folded), col(Endpoint.kind), col(Deployment.folded))
+        )
+    )
 
 
 def update(

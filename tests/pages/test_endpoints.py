@@ -297,6 +297,14 @@ def test_the_model_pages_deploy_leads_here_with_the_version_chosen(served: Stage
     assert "azureml:iris:1" in said(wizard(opened, model="iris", version="1"))
 
 
+def test_a_models_page_says_where_it_answers(served: Stage, opened: Opened) -> None:
+    act(wizard(opened, kind="batch", model="iris", version="1"), "Create")
+    words = said(opened("model", name="iris", version="1", tab="endpoints"))
+    for word in ("/endpoint?ws=lab&amp;name=flowers", "90 %", "Batch", "Real-time"):
+        assert word in words, word
+    assert "It serves nowhere" in said(opened("model", name="wine", tab="endpoints"))
+
+
 def test_a_second_deployment_gets_no_traffic_at_first(served: Stage, opened: Opened) -> None:
     with served.scope() as scope:
         endpoints.set_traffic(scope, "flowers", {"blue": 100})

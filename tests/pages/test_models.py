@@ -89,7 +89,7 @@ def test_a_list_shows_the_latest_of_each(house: Stage, opened: Opened) -> None:
     assert "iris" in shown or "iris" in said(test)
 
 
-@pytest.mark.parametrize("tab", ["details", "versions", "artifacts", "jobs", "data", "compare"])
+@pytest.mark.parametrize("tab", ["details", "versions", "artifacts", "endpoints", "jobs", "data", "compare"])
 @pytest.mark.parametrize("who", ["ada", "cleo"])
 def test_every_tab_opens_with_one_version_and_with_two(house: Stage, opened: Opened, tab: str, who: str) -> None:
     model(house)
