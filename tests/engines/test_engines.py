@@ -120,6 +120,17 @@ class TestDocker(Asked, RealPromises):
     def stranger(self, bench: Bench) -> Engine:
         return DockerEngine(install="elsewhere", home=bench.home)
 
+    @pytest.mark.parametrize("profile", ["compat", "strict"])
+    def test_where_containers_are_out_of_reach_their_port_is_published_on_this_host_alone(
+        self, bench: Bench, docker_engine: DockerEngine, profile: str
+    ) -> None:
+        docker_engine._publishes = True
+        serve = 'exec python3 -m http.server "$ATELIER_PORT"'
+        id_ = bench.started(serve, name="rep-8", port=5001, profile=profile)
+        host, port = docker_engine.address(id_)
+        assert (host, port != 5001) == ("127.0.0.1", True)
+        bench.until(lambda: self.answers(host, port), "it listens")
+
     def test_an_image_runs_its_own_command_and_its_output_is_kept(
         self, bench: Bench, docker_engine: DockerEngine
     ) -> None:

@@ -300,7 +300,7 @@ class DockerEngine:
     def _network(self, wish: Container, *, shares: bool) -> str:
         if wish.profile == "strict" and wish.port is None:
             return "none"
-        if wish.profile == "strict":  # reached from here, and reaches nobody
+        if wish.profile == "strict" and not self.publishes:  # reached from here, and reaches nobody
             return self.networks.network(f"{wish.labels.get('atelier.workspace', 'jobs')}/closed", closed=True)
         if shares and wish.holder:
             return f"container:{self.networks.holder(wish.holder, wish.image)}"
