@@ -1,4 +1,4 @@
-"""One online endpoint: its deployments and their traffic, a place to try it, and how programs call it."""
+"""One online endpoint: its deployments and their traffic, a place to try it, how it does, and how it changes."""
 
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,9 @@ from app.ui import (
     endpoint_actions,
     endpoint_consume,
     endpoint_details,
+    endpoint_logs,
+    endpoint_monitoring,
+    endpoint_rollout,
     endpoint_test,
     endpoint_words,
     parts,
@@ -22,6 +25,9 @@ TABS = {
     "details": ("Details", endpoint_details.show),
     "test": ("Test", endpoint_test.show),
     "consume": ("Consume", endpoint_consume.show),
+    "monitoring": ("Monitoring", endpoint_monitoring.show),
+    "logs": ("Logs", endpoint_logs.show),
+    "rollout": ("Rollout", endpoint_rollout.show),
 }
 STYLE = Path(endpoint_details.__file__).parent / "assets" / "endpoints.css"
 

@@ -6,9 +6,9 @@ from typing import Any
 import streamlit as st
 
 from app import context
-from app.ui import job_metrics, parts, run_overview, run_parts, timeline
+from app.ui import batch_progress, job_metrics, parts, run_overview, run_parts, timeline
 from app.ui.text import Markup, bare, join, tag
-from services import events, jobs, logs
+from services import batch_endpoints, events, jobs, logs
 from services.core.errors import NotFound
 from services.core.states import TERMINAL
 from services.core.times import now, spoken
@@ -39,6 +39,7 @@ def _last_lines(job: Job) -> list[str]:
 def show(job: Job) -> None:
     left, right = st.columns([3, 2], gap="small")
     with left:
+        batch_progress.show(job)
         times(job.name)
         st.html(parts.panel("Inputs", inputs(job)))
         st.html(parts.panel("Outputs", outputs(job)))
@@ -111,7 +112,9 @@ def inputs(job: Job) -> Markup:
     lines = [(name, *_input(value, settled.get(name, {}))) for name, value in given.items()]
     hidden = {secret.decode("utf-8", "replace") for secret in logs.secrets_of(job)}
     lines += [
-        (f"${name}", "variable", HIDDEN if str(value) in hidden else str(value)) for name, value in variables.items()
+        (f"${name}", "variable", HIDDEN if str(value) in hidden else str(value))
+        for name, value in variables.items()
+        if name != batch_endpoints.SETTINGS
     ]
     return _ports(lines)
 

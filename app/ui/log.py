@@ -34,9 +34,9 @@ def follow(job: str, file: str, *, live: bool, height: int = 460) -> None:
         _polled(job, file, live, height)
 
 
-def text(key: str, title: str, content: str, *, height: int = 420) -> None:
-    """Something that does not grow, in the same viewer."""
-    _log(key=f"log:{key}", data=_data(key, title, "", "", content, live=False, height=height))
+def text(key: str, title: str, content: str, *, height: int = 420, live: bool = False) -> None:
+    """Something that is given whole, in the same viewer; `live` when more of it is given with each run."""
+    _log(key=f"log:{key}", data=_data(key, title, "", "", content, live=live, height=height))
 
 
 def _polled(job: str, file: str, live: bool, height: int) -> None:

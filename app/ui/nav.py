@@ -49,6 +49,7 @@ SCREENS = {
         Screen("endpoints", "Endpoints", "api", section="Assets"),
         Screen("new_endpoint", "New endpoint", "add", parent="endpoints"),
         Screen("endpoint", "Endpoint", "api", parent="endpoints"),
+        Screen("batch_endpoint", "Batch endpoint", "dataset", parent="endpoints"),
         Screen("lineage", "Lineage", "account_tree", section="Assets"),
         Screen("compare", "Compare runs", "compare_arrows", parent="runs"),
         Screen("compute", "Compute", "memory", section="Manage"),

@@ -46,6 +46,18 @@ def archive(job: str) -> str:
     return _made("archive", job)
 
 
+def request_stream(endpoint: str, after: int) -> str:
+    """Of the log's records that came after the one of this id."""
+    return _made("requests", endpoint, after=after) if context.behind_gate() else ""
+
+
+def requests_csv(endpoint: str, **parameters: object) -> str:
+    """All that match; as the REST of the same name asks."""
+    at = f"/api/v1/workspaces/{quote(context.workspace_name(), safe='')}/online-endpoints/{quote(endpoint, safe='')}"
+    kept = {key: value for key, value in parameters.items() if value}
+    return f"{at}/requests?{urlencode({'format': 'csv', **kept}, doseq=True)}"
+
+
 def uploads() -> str:
     return f"/files/uploads/{quote(context.workspace_name(), safe='')}"
 
