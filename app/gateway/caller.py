@@ -4,6 +4,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from math import inf
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import httptools
 
 from app.gateway import answers
 from app.gateway.exchange import SWAGGER, Exchange
+from services.store.requests import Kind
 
 if TYPE_CHECKING:
     from app.gateway.router import Router
@@ -34,13 +36,34 @@ CLIENT_ID_LENGTH = 40
 Reply = Callable[[Exchange], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a request's head came to. The same bytes come to the same: they are compared, and not read again."""
+
+    head: bytes
+    size: int
+    length: int
+    method: str
+    path: bytes
+    suffix: bytes
+    host: bytes
+    authorization: bytes
+    headers: list[bytes]
+    request_id: bytes
+    client_id: bytes
+    agent: bytes
+    wanted: bytes
+    kind: Kind
+
+
 class Caller(asyncio.Protocol):
     """`exchange` is the request that is read or answered now. `deadline` is when `expire` is to be called, by
     `perf_counter`: the loop's own clock stands still within a turn."""
 
     __slots__ = (
         "began", "closes", "deadline", "exchange", "head_size", "headers", "is_begun", "is_held", "is_lingering",
-        "is_old", "is_skipping", "is_stalled", "parser", "reply", "router", "special", "transport", "twice", "url",
+        "is_old", "is_skipping", "is_stalled", "known", "parser", "reply",
+        "router", "segment", "special", "transport", "twice", "url",
     )  # fmt: skip
 
     def __init__(self, router: "Router") -> None:
@@ -52,7 +75,8 @@ class Caller(asyncio.Protocol):
         self.head_size, self.began, self.deadline = 0, 0.0, inf
         self.closes = self.is_begun = self.is_old = self.is_skipping = False
         self.is_held = self.is_stalled = self.is_lingering = self.twice = False
-        self.url = b""
+        self.url = self.segment = b""
+        self.known: Known | None = None
         self.special: dict[bytes, bytes] = {}
         self.headers: list[bytes] = []
 
@@ -75,8 +99,13 @@ class Caller(asyncio.Protocol):
                 self.closes = self.closes or bool(data.strip(b"\r\n"))
                 return
         else:
+            known = self.known
+            is_known = known is not None and len(data) == known.size and data.startswith(known.head)
+            if is_known and not self.is_begun and known is not None and self._again(known, data):
+                return
             room = self.router.limits.header_bytes - self.head_size
             self.head_size += len(data)
+            self.segment = b"" if self.is_begun else data
             if len(data) > room:
                 self._feed(data[:room])
                 if self.exchange is None and self.is_begun:
@@ -84,6 +113,47 @@ class Caller(asyncio.Protocol):
                     return
                 data = data[room:]
         self._feed(data)
+
+    def _learn(self, exchange: Exchange) -> None:
+        """A request that came in one piece: the next is likely to begin with the same head."""
+        data, special, length = self.segment, self.special, exchange.length or 0
+        end = data.find(b"\r\n\r\n") + 4
+        if end + length != len(data) or len(data) > self.router.limits.header_bytes or b"expect" in special:
+            return
+        self.known = Known(
+            head=data[:end],
+            size=len(data),
+            length=length,
+            method=exchange.method,
+            path=exchange.path,
+            suffix=exchange.suffix,
+            host=special.get(b"host", b""),
+            authorization=special.get(b"authorization", b""),
+            headers=exchange.headers,
+            request_id=exchange.request_id if exchange.request_id == special.get(b"x-request-id") else b"",
+            client_id=exchange.client_id,
+            agent=exchange.agent,
+            wanted=exchange.wanted,
+            kind=exchange.kind,
+        )
+
+    def _again(self, known: "Known", data: bytes) -> bool:
+        """Only the key is looked at anew, and who has the address: both may have changed."""
+        router = self.router
+        entry = router.opened(router.found(known.path, known.host)[0], known.authorization)
+        if entry is None or entry.route.sticky or known.length > entry.max_body:
+            return False
+        self.began = perf_counter()
+        self.exchange = exchange = Exchange(self, known.method, known.path, known.suffix, self.began)
+        exchange.request_id = known.request_id or router.new_id()
+        exchange.client_id, exchange.agent, exchange.headers = known.client_id, known.agent, known.headers
+        exchange.wanted, exchange.kind, exchange.length = known.wanted, known.kind, known.length
+        exchange.entry = entry
+        if known.length:
+            exchange.size = known.length
+            exchange.pieces = [data[-known.length :]]
+        exchange.ended()
+        return True
 
     def _feed(self, data: bytes) -> None:
         try:
@@ -291,8 +361,10 @@ class Caller(asyncio.Protocol):
         if self.reply is not None:
             exchange.is_whole = True
             self.reply(exchange)
-        else:
-            exchange.ended()
+            return
+        if self.segment and not self.closes and exchange.length is not None and not self.is_old:
+            self._learn(exchange)
+        exchange.ended()
 
     def await_body(self) -> None:
         """The deadline while a body comes: some seconds, and more the longer it is."""

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import httptools
@@ -38,17 +39,30 @@ class Asker(Protocol):
         """The instance takes no more of the body for now, or does again."""
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What an answer's head came to. The same bytes come to the same: they are compared, and not read again."""
+
+    head: bytes
+    size: int
+    status: int
+    headers: list[bytes]
+    length: int
+    is_failed_run: bool
+
+
 class Line(asyncio.Protocol):
     """`pieces` is what came of the body since it was last emptied. `length` None: by chunks, or until the end."""
 
     __slots__ = (
         "asker", "headers", "instance", "is_begun", "is_complete", "is_failed_run", "is_full", "is_head", "is_reused",
-        "keeps", "length", "parser", "pieces", "status", "transport", "until_end",
+        "keeps", "known", "length", "parser", "pieces", "status", "transport", "until_end",
     )  # fmt: skip
 
     def __init__(self, instance: "Instance") -> None:
         self.instance = instance
         self.asker: Asker | None = None
+        self.known: Known | None = None
         self.is_reused = self.is_full = False
         self.transport: asyncio.Transport
         self.parser = httptools.HttpResponseParser(self)
@@ -97,7 +111,12 @@ class Line(asyncio.Protocol):
         if asker is None:  # nobody asked: what is said now must not become the next one's answer
             self._unwanted()
             return
+        known, is_first = self.known, not self.is_begun
         self.is_begun = True
+        if is_first and known is not None and len(data) == known.size and data.startswith(known.head):
+            self._same(known, data)
+            asker.received(self)
+            return
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserCallbackError:
@@ -111,7 +130,22 @@ class Line(asyncio.Protocol):
                 asker.cut(self, "answer_malformed")
                 return
             self.keeps = False
+        if is_first and self.is_complete and self.keeps:
+            self._learn(data)
         asker.received(self)
+
+    def _learn(self, data: bytes) -> None:
+        """An answer that came in one piece: the next is likely to begin with the same head."""
+        end = data.find(b"\r\n\r\n") + 4
+        if self.length is not None and end + self.length == len(data):
+            self.known = Known(data[:end], len(data), self.status, self.headers, self.length, self.is_failed_run)
+
+    def _same(self, known: "Known", data: bytes) -> None:
+        self.status, self.headers, self.length = known.status, known.headers, known.length
+        self.is_failed_run = known.is_failed_run
+        self.is_head = self.is_complete = self.keeps = True
+        if known.length:
+            self.pieces = [data[-known.length :]]
 
     def eof_received(self) -> bool:
         asker = self.asker
