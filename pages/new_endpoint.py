@@ -31,7 +31,7 @@ def written(wanted: Wanted) -> tuple[str, str]:
 
 def review(wanted: Wanted) -> None:
     """What will be there, and what is missing still."""
-    endpoint_wizard.step(7, "Review", done=not wanted.wrong)
+    endpoint_wizard.step(7, "Review", done=not wanted.blocked)
     model, deployment = wanted.model, wanted.deployment
     count = deployment.get("instance_count") or (deployment.get("resources") or {}).get("instance_count", 1)
     sentence = join(
@@ -47,6 +47,8 @@ def review(wanted: Wanted) -> None:
     st.html(tag("p", sentence, cls="at-hint"))
     for each in wanted.wrong[:4]:
         st.html(tag("p", each, cls="at-wrong"))
+    if wanted.missing:
+        st.html(tag("p", tag("b", "Still needed: "), " ".join(wanted.missing), cls="at-hint"))
 
 
 def create(wanted: Wanted) -> str:
@@ -117,9 +119,8 @@ made = ""
 with actions:
     parts.cli(*hints(wanted))
     if wanted is not None:
-        blocked = wanted.wrong[0] if wanted.wrong else ""
         action = f"{wanted.kind}Endpoints/deployments/write"
-        if parts.act("Create", action, primary=True, blocked=blocked, glyph="rocket_launch"):
+        if parts.act("Create", action, primary=True, blocked=wanted.blocked, glyph="rocket_launch"):
             with answer:
                 made = create(wanted)
 if wanted is not None:

@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from app import context
-from app.ui import address, changes, confirm, endpoint_scaling, forms, parts
+from app.ui import address, changes, confirm, endpoint_consume, endpoint_scaling, forms, parts
 from app.ui.endpoint_details import DELETE, DEPLOY, WRITE
 from app.ui.text import plain, tag
 from services import assets, deployments, endpoints, rollouts
@@ -19,6 +19,8 @@ from services.store.serving import Deployment, Endpoint
 def show(endpoint: Endpoint, found: Sequence[Deployment]) -> None:
     """The header's right side."""
     name = endpoint.name
+    if address.text("tab") != "consume":
+        endpoint_consume.hide(endpoint)
     parts.cli(
         f"atelier online-endpoint show --name {name}",
         f'atelier online-endpoint update --name {name} --traffic "{_traffic(endpoint, found)}"',

@@ -49,6 +49,11 @@ def show(name: str) -> None:
         _code(endpoint, found, uri)
 
 
+def hide(endpoint: Endpoint) -> None:
+    """Forgets what was shown: who comes back to the tab asks again."""
+    context.forget(f"opened:{endpoint.id}")
+
+
 def _line(id: str, label: str, value: str | None, **more: Any) -> dict[str, Any]:
     return {"id": id, "label": label, "value": value, **more}
 

@@ -34,7 +34,7 @@ COLLECTED = {"collections": {"model_inputs": {"enabled": True}, "model_outputs":
 
 @dataclass
 class Wanted:
-    """What the steps say. `wrong` are sentences for what keeps it from being created, the first one first.
+    """What the steps say. `wrong` and `missing` are sentences for what keeps it from being created.
 
     `is_first` is for all of the traffic, or for the default deployment of a batch endpoint.
     """
@@ -47,6 +47,12 @@ class Wanted:
     code: upload.Sent | None = None
     is_first: bool = True
     wrong: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+    @property
+    def blocked(self) -> str:
+        """Why it cannot be created yet; empty when it can."""
+        return next(iter([*self.wrong, *self.missing]), "")
 
 
 def step(number: int, title: str, note: str = "", *, done: bool = False) -> None:
@@ -314,9 +320,9 @@ def _runs_on(wanted: Wanted) -> None:
             environment if environment.startswith("azureml:") else {"image": environment.removeprefix("image: ")}
         )
     if wanted.code is None or not script:
-        wanted.wrong.append("Send a scoring script: a Python file with init() and run().")
+        wanted.missing.append("Send a scoring script: a Python file with init() and run().")
     if not environment:
-        wanted.wrong.append("Choose an environment for the scoring script.")
+        wanted.missing.append("Choose an environment for the scoring script.")
 
 
 def code_name(sent: upload.Sent) -> str:

@@ -281,6 +281,17 @@ def test_a_key_is_seen_only_by_who_asks(page: Page, lab: Stage, place: str) -> N
         assert endpoints.keys(scope, place).primary != keys.primary
 
 
+def test_a_token_opens_for_a_while_and_is_not_kept_in_sight(page: Page, lab: Stage) -> None:
+    visit(page, "/endpoint?ws=lab&name=broken&tab=consume")
+    page.get_by_role("button", name="Show Token").click()
+    expect(page.get_by_text("until")).to_be_visible()
+    expect(page.get_by_role("button", name="Hide Token")).to_be_visible()
+    page.get_by_role("tab", name="Details").click()
+    expect(card(page, "blue")).to_be_visible()
+    page.get_by_role("tab", name="Consume").click()
+    expect(page.get_by_role("button", name="Show Token")).to_be_visible()
+
+
 def test_an_address_is_copied(page: Page, place: str, gateway: Gateway) -> None:
     visit(page, f"/endpoint?ws=lab&name={place}&tab=consume")
     page.get_by_role("button", name="Copy Scoring URI").click()
