@@ -287,7 +287,7 @@ def test_p26_a_model_of_mlflow_without_code(outside: Outside, census: Path) -> N
     assert found["model"] == "azureml:mir-sample-sklearn-ncd-model:2"
     request = str(folder / "sample-request-sklearn.json")
     said = outside.studio.said("online-endpoint", "invoke", "-n", "p26", "-r", request)
-    assert json.loads(said.out) == [11633.100167144927, 8522.117402885002], said.err
+    assert json.loads(said.out) == pytest.approx([11633.100167144927, 8522.117402885002], rel=1e-12), said.err
     outside.studio.ok("online-endpoint", "delete", "-n", "p26", "--yes")
 
 

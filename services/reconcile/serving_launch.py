@@ -15,6 +15,7 @@ from services.core.errors import Invalid, NotFound
 from services.engines import pip_settings
 from services.engines.containers import ATTEMPT, SPEC, Container, Engine, EngineInfo, Mount, WorkingCopy
 from services.engines.files import remove_tree
+from services.logs import is_secret
 from services.reconcile.launch import RUNTIME, held_at, kept_runtime
 from services.specs import sizes
 from services.specs.deployments import OnlineDeployment, Probe
@@ -30,6 +31,8 @@ PORT = 5001
 LOG, SETUP = "user_logs/std_log.txt", "system_logs/storage-initializer.txt"
 # Leaves the host a little of its memory.
 _SHARE = 0.9
+_SCRIPTS = 'PATH="$(python -c \'import sysconfig; print(sysconfig.get_path("scripts"))\'):$PATH"'
+"""Where pip puts the programs of packages is not where Python is found."""
 _PYTHON = "p=python; command -v python >/dev/null 2>&1 || p=python3; exec $p"
 _OURS = ("ATELIER_", "LD_PRELOAD")
 
@@ -176,10 +179,9 @@ def container(
 
 def secret_values(studio: Studio, session: Session, deployment: Deployment, launch: Launch) -> list[bytes]:
     """What its log may hold and its messages may not."""
-    found = set()
-    for name in {
-        name for text in launch.spec.environment_variables.values() for name in secrets.REFERENCE.findall(text)
-    }:
+    variables = launch.spec.environment_variables
+    found = {text for name, text in variables.items() if is_secret(name)}
+    for name in {name for text in variables.values() for name in secrets.REFERENCE.findall(text)}:
         try:
             found.add(secrets.of(studio, session, deployment.workspace_id, f"{secrets.USER}{name}"))
         except NotFound:
@@ -307,5 +309,5 @@ def _entry(
 def _command(launch: Launch, serve: str, host: str) -> str:
     if launch.server == "azureml":
         script = shlex.quote(PurePosixPath(launch.script).name)
-        return f'cd "$AML_APP_ROOT" && exec azmlinfsrv --entry_script {script} --port "$ATELIER_PORT"'
+        return f'cd "$AML_APP_ROOT" && {_SCRIPTS}; exec azmlinfsrv --entry_script {script} --port "$ATELIER_PORT"'
     return f'{_PYTHON} {shlex.quote(serve)}/main.py --host {host} --port "$ATELIER_PORT"'
