@@ -52,8 +52,15 @@ _SPARE = re.compile(
 
 def key_of(interpreter: Interpreter) -> str:
     """Changes when the host's packages or the interpreter do."""
-    facts = [interpreter.version, str(interpreter.prefix), _installed_versions(), "layout 3"]
+    facts = [interpreter.version, str(interpreter.prefix), _installed_versions(), "layout 4"]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
+def changes(interpreter: Interpreter) -> list[str]:
+    """What the image says of itself: programs that packages bring along are found where pip puts them."""
+    own = [] if interpreter.is_debian else [f"/opt/python/{interpreter.version}/bin"]
+    path = ":".join(["/usr/local/sbin", "/usr/local/bin", *own, "/usr/sbin", "/usr/bin", "/sbin", "/bin"])
+    return [f"ENV PATH={path}", "ENV LANG=C.UTF-8", 'CMD ["python3"]']
 
 
 def write(interpreter: Interpreter, target: Path, say: Callable[[str], None] = lambda line: None) -> None:

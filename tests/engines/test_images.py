@@ -63,6 +63,7 @@ class TestBases:
         image = docker_engine.build(BuildWish(hash=version, base=f"atelier/python:{version}"), tmp_path / "log")
         script = (
             "import ssl, sqlite3, ctypes, zlib, bz2, lzma, hashlib, sys, decimal, uuid, readline, multiprocessing; "
+            "import os, sysconfig; assert sysconfig.get_path('scripts') in os.environ['PATH'].split(':'); "
             "print('%d.%d' % sys.version_info[:2], len(ssl.create_default_context().get_ca_certs()) > 50)"
         )
         said = said_in(

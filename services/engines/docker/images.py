@@ -46,11 +46,6 @@ FREEZE = (
 )
 # The builder paints what a step says to its standard error.
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-BASE_CHANGES = [
-    "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    "ENV LANG=C.UTF-8",
-    'CMD ["python3"]',
-]
 
 
 class Images:
@@ -161,7 +156,10 @@ class Images:
                 bases.write(one, path, say)
                 repository, _, name = tag.rpartition(":")
                 self.client.import_image(
-                    str(path), repository=repository, tag=name, changes=[*BASE_CHANGES, f"LABEL {bases.LABEL}={name}"]
+                    str(path),
+                    repository=repository,
+                    tag=name,
+                    changes=[*bases.changes(one), f"LABEL {bases.LABEL}={name}"],
                 )
         return self._required(tag)
 
