@@ -1,6 +1,7 @@
 """Whether replicas answer: asked often until they are ready, then as their probes say. One slow one delays no other."""
 
 import http.client
+import re
 import socket
 import ssl
 import threading
@@ -13,6 +14,8 @@ from services.core.states import ReplicaState
 from services.reconcile.serving_launch import Asked
 from services.specs.deployments import Probe
 
+_STATUS = re.compile(rb"HTTP/\d\.\d (\d{3})\b")
+_LONGEST_LINE = 1024
 QUICK, SOON, LATER = 0.1, 0.25, 1.0
 """Seconds between two questions to one that is starting: in its first 15 seconds, its first minute, and then."""
 
@@ -121,9 +124,9 @@ def answers(host: str, port: int, asked: Asked, probe: Probe) -> str | None:
         status = _status(host, port, asked, probe)
     except TimeoutError:
         return f"no answer in {probe.timeout} s"
-    except (OSError, http.client.HTTPException) as cause:
+    except (OSError, http.client.HTTPException, ValueError) as cause:  # ValueError: a path or method that is none
         return str(cause) or type(cause).__name__
-    return None if status < 400 else f"HTTP {status}"
+    return None if 200 <= status < 400 else f"HTTP {status}"
 
 
 def _status(host: str, port: int, asked: Asked, probe: Probe) -> int:
@@ -136,6 +139,24 @@ def _status(host: str, port: int, asked: Asked, probe: Probe) -> int:
         connection = http.client.HTTPConnection(host, port, timeout=probe.timeout)
     try:
         connection.request(asked.method, asked.path if asked.path.startswith("/") else f"/{asked.path}")
-        return connection.getresponse().status
+        return _first_line(connection.sock, time.monotonic() + probe.timeout)
     finally:
         connection.close()
+
+
+def _first_line(answer: socket.socket, until: float) -> int:
+    """The status. However slowly its bytes drip, it takes no longer than until then; the rest is not read."""
+    said = b""
+    while b"\n" not in said and len(said) < _LONGEST_LINE:
+        left = until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        answer.settimeout(left)
+        piece = answer.recv(_LONGEST_LINE)
+        if not piece:
+            raise ConnectionResetError("It closed the connection without an answer")
+        said += piece
+    found = _STATUS.match(said)
+    if found is None:
+        raise http.client.BadStatusLine(repr(said[:40]))
+    return int(found[1])

@@ -264,8 +264,7 @@ class Replicas:
         name, uri = f"{launch.model['name']}:{launch.model['version']}", str(launch.model["path"])
 
         def say(text: str) -> None:
-            with told.open("a", encoding="utf-8") as file:
-                file.write(f"{now():%Y-%m-%dT%H:%M:%SZ} {text}\n")
+            serving_logs.note(told, f"{now():%Y-%m-%dT%H:%M:%SZ} {text}\n")
 
         say(f"Bringing model '{name}' here from {noun_data.shown_uri(uri)}")
         began = time.monotonic()
@@ -406,7 +405,10 @@ class Replicas:
         except NotFound:
             return
         if said:
-            serving_logs.append(root, said)
+            try:
+                serving_logs.append(root, said)
+            except OSError as cause:  # the container put something else there
+                log.warning("The log of replica %s cannot be written: %s", replica.id, cause)
 
     def _settle(self, seen: Seen, generation: int) -> bool:
         """The newest generation serves: what served before is not wanted any more."""

@@ -50,6 +50,15 @@ def append(root: Path, said: str) -> None:
             os.write(descriptor, fresh)
 
 
+def note(path: Path, text: str) -> None:
+    """Adds to what is told of a replica before it starts. One that was begun before may have put a link or a pipe
+    there: then nothing is told."""
+    with suppress(OSError):
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
+        with os.fdopen(os.open(path, flags, 0o644), "ab") as file:
+            file.write(text.encode("utf-8", "replace"))
+
+
 def tail(root: Path, limit: int = TAIL) -> bytes:
     """The end of the log; empty where there is none."""
     with suppress(AtelierError, OSError), files.open_inside(root, LOG) as file:
