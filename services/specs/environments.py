@@ -102,8 +102,8 @@ _RENAMED = {"pytorch": "torch", "matplotlib-base": "matplotlib", "msgpack-python
 def translate(conda: Mapping[str, Any]) -> Requirements:
     """A conda file for pip: `name=1.2` is `==1.2.*`, `name==v` and ranges pass, `python=` chooses the interpreter.
 
-    conda picks a numpy that fits the build and pip does not: with an old pinned package and no numpy of its
-    own, `numpy<2` is added. Raises Invalid naming the entry that is not understood.
+    conda picks a numpy that fits the build and pip does not: with an old pinned package and no numpy of a
+    version of its own, `numpy<2` is added. Raises Invalid naming the entry that is not understood.
     """
     python: str | None = None
     packages: list[str] = []
@@ -192,8 +192,7 @@ def _minor(requirement: str, where: str) -> str | None:
 
 
 def _needs_old_numpy(packages: list[str]) -> bool:
-    names = {re.split(r"[\s\[<>=!~;@]", package, maxsplit=1)[0].casefold() for package in packages}
-    if "numpy" in names:
+    if any(re.match(r"numpy(?:\[[^\]]*\])?\s*[<>=!~;@]", package, re.IGNORECASE) for package in packages):
         return False
     return any(_is_old(package) for package in packages)
 

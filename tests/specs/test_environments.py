@@ -73,6 +73,7 @@ def test_an_old_pinned_package_gets_an_old_numpy_unless_numpy_is_pinned(old: str
     found = environments.translate({"dependencies": [old]})
     assert "numpy<2" in found.packages
     assert "numpy<2" in found.notes[0]
+    assert "numpy<2" in environments.translate({"dependencies": [old, "numpy"]}).packages, "no version is named"
     for entries in ([new], [old, "numpy=1.26"], [old, {"pip": ["numpy==2.0.0"]}]):
         assert "numpy<2" not in environments.translate({"dependencies": entries}).packages
 
