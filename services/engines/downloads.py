@@ -13,6 +13,7 @@ from services.core.errors import EngineError, Invalid, NotFound, Unavailable
 SECONDS = 30
 REDIRECTS = 5
 BYTES = 100 << 30
+_TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
 
 
 def name_of(url: str) -> str:
@@ -85,9 +86,22 @@ def checked_address(host: str, port: int, allowed_hosts: Collection[str]) -> str
     except OSError as cause:
         raise Unavailable(f"'{host}' is not known: {cause.strerror}.") from cause
     address = str(found[0][4][0])
-    if not ipaddress.ip_address(address).is_global:
+    if not _is_outside(address):
         raise Invalid(
             f"'{host}' is inside of the network ({address}) and is not downloaded from.",
             hint="An admin can list it in ATELIER_ALLOWED_URL_HOSTS, or map the URL to a folder in maps.yml.",
         )
     return address
+
+
+def _is_outside(address: str) -> bool:
+    """Whether it is somebody on the internet; an IPv6 address may hold an IPv4 one that a router takes out of it."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    if not found.is_global or found.is_multicast:
+        return False
+    if isinstance(found, ipaddress.IPv4Address):
+        return True
+    inner = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF) if found in _TRANSLATED else found.sixtofour
+    if inner is not None:
+        return _is_outside(str(inner))
+    return not found.is_reserved and not found.is_site_local
