@@ -1,7 +1,6 @@
 """What was asked of an endpoint, what its containers said, and what happened to them."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import streamlit as st
 
@@ -14,6 +13,7 @@ from services.core.states import ProvisioningState
 from services.requests import RequestQuery
 from services.store.rows import Event
 from services.store.serving import Deployment, Endpoint, Replica
+from services.studio import Scope
 
 SECTIONS = {"requests": "Request log", "container": "Container log", "events": "Container events"}
 CODES = ("2xx", "4xx", "5xx", "408", "424", "429", "499")
@@ -154,7 +154,7 @@ def _event(name: str, each: Event) -> Markup:
     )
 
 
-def _of(scope: Any, endpoint: Endpoint, deployment: str) -> list[Deployment]:
+def _of(scope: Scope, endpoint: Endpoint, deployment: str) -> list[Deployment]:
     return [each for each in endpoints.deployments_of(scope, endpoint) if deployment in {ALL, each.name}]
 
 

@@ -22,7 +22,7 @@ from services.store.serving import Deployment, Endpoint, Rollout
 LOOK_SECONDS = 1
 QUIET_SECONDS = 5
 KINDS = {"canary": "Canary", "linear": "Linear", "steps": "Own steps"}
-UNITS = {"seconds": 1, "minutes": 60, "hours": 3600}
+UNITS = {"s": 1, "min": 60, "h": 3600}
 MIRROR, CANARY = 20, 10
 HISTORY = 20
 
@@ -237,7 +237,7 @@ def begin(found: Seen) -> None:
             st.html(tag("p", wrong, cls="at-wrong", role="alert"))
         elif spec is not None:
             st.html(tag("p", _planned(spec, has), cls="at-hint"))
-        if parts.act("Start rollout", WRITE, glyph="trending_up", primary=True, blocked=wrong, key="act_start_rollout"):
+        if parts.act("Start rollout", WRITE, glyph="trending_up", primary=True, blocked=wrong, key="act_begin_rollout"):
             started = spec
             if started is not None:
                 changes.changed("The rollout began.", lambda s: rollouts.start(s, endpoint.name, started))
@@ -281,8 +281,10 @@ def _baking() -> tuple[int, dict[str, Any]]:
     one, two, three, four = st.columns(4, gap="small")
     count = one.number_input("Each step for", 1, 10_000, 5, key="rollout_bake")
     unit = two.selectbox("Unit", list(UNITS), index=1, key="rollout_unit")
-    window = three.number_input("Judge the last (s)", 1, 3600, 30, key="rollout_window")
-    least = four.number_input("From requests", 1, 1_000_000, 10, key="rollout_least", help="Fewer are not judged.")
+    window = three.number_input("Window (s)", 1, 3600, 30, key="rollout_window", help="Of which it is judged.")
+    least = four.number_input(
+        "Requests", 1, 1_000_000, 10, key="rollout_least", help="Fewer in the window are not judged."
+    )
     return int(count) * UNITS[str(unit)], {"window": int(window), "min_requests": int(least)}
 
 
@@ -290,7 +292,7 @@ def _alarms() -> dict[str, Any]:
     """What brings the traffic back; an empty field is not watched."""
     one, two = st.columns(2, gap="small")
     rate = one.number_input(
-        "Back above an error rate of (%)",
+        "Back above errors of (%)",
         0.0,
         100.0,
         5.0,
@@ -300,7 +302,7 @@ def _alarms() -> dict[str, Any]:
         help="5xx, 408, 424, 429.",
     )
     slow = two.number_input(
-        "Back above a p95 of (ms)", 0.0, 3_600_000.0, None, key="rollout_p95", format="%g", placeholder="not watched"
+        "Back above p95 of (ms)", 0.0, 3_600_000.0, None, key="rollout_p95", format="%g", placeholder="not watched"
     )
     return {"error_rate_percent": rate, "p95_ms": slow or None}
 
@@ -322,18 +324,18 @@ def _history(found: Seen) -> None:
     over = [each for each in found.rollouts if each.state != RolloutState.Running][:HISTORY]
     if not over:
         return
-    lines = [
-        (
-            join((parts.ago(each.created_at), f" by {plain(each.created_by, 40)}" if each.created_by else None)),
-            tag("b", plain(each.target, 60)),
-            " → ".join(f"{percent} %" for percent in rollouts.percents(each)),
-            parts.chip(str(each.state)),
-            plain(each.message, 400),
-        )
-        for each in over
-    ]
-    table = parts.rows(("Started", "To", "Steps", "End", "Why"), lines)
-    st.html(parts.panel("Rollouts before", tag("div", table, cls="at-scrollx at-past"), f"{len(over)}"))
+    st.html(parts.panel("Rollouts before", tag("ol", *(_ended(each) for each in over), cls="at-past"), f"{len(over)}"))
+
+
+def _ended(row: Rollout) -> Markup:
+    steps = " → ".join(f"{percent} %" for percent in rollouts.percents(row))
+    by = f" by {plain(row.created_by, 40)}" if row.created_by else ""
+    return tag(
+        "li",
+        tag("div", tag("b", plain(row.target, 60)), tag("span", steps), parts.chip(str(row.state))),
+        tag("p", plain(row.message, 400)),
+        tag("small", join(("started ", parts.ago(row.created_at), by))),
+    )
 
 
 def way(found: Seen) -> None:
@@ -342,7 +344,7 @@ def way(found: Seen) -> None:
     done, agreement = _done(found, pair)
     at = next((place for place in range(len(done)) if not any(done[place:])), len(done))
     with st.container(border=True, key="blue_green"):
-        parts.section("From blue to green", "a new version without anybody noticing")
+        parts.section("From blue to green", "in six steps")
         for place, (title, note) in enumerate(_told(found, pair, agreement)):
             state = "done" if done[place] else "now" if place == at else "next" if place > at else "left"
             with st.container(horizontal=True, vertical_alignment="center", key=f"way_{place}"):

@@ -156,7 +156,7 @@ def test_a_rollout_is_started_from_the_form(served: Stage, opened: Opened) -> No
     test.number_input(key="rollout_bake").set_value(2).run()
     test.slider(key="rollout_percent:canary").set_value(25).run()
     assert "25 % for 2m 00s, then 100 %" in said(test)
-    act(test, "start_rollout")
+    act(test, "begin_rollout")
     with served.scope() as scope:
         row = rollouts.get(scope, "flowers")
         assert (row.target, row.state, rollouts.percents(row)) == ("green", "Running", [25, 100])
@@ -169,10 +169,10 @@ def test_steps_of_ones_own_are_checked_before_they_start(served: Stage, opened: 
     test.button_group(key="rollout_kind").set_value("steps").run()
     test.text_input(key="rollout_steps").set_value("50, 20").run()
     assert "rising percents" in said(test)
-    assert test.button(key="act_start_rollout").disabled
+    assert test.button(key="act_begin_rollout").disabled
     test.text_input(key="rollout_steps").set_value("20%, 50%, 100%").run()
     assert "20 % for 5m 00s, then 50 %, 100 %" in said(test)
-    assert not test.button(key="act_start_rollout").disabled
+    assert not test.button(key="act_begin_rollout").disabled
 
 
 def began(stage: Stage, steps: list[int]) -> None:
