@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -21,6 +22,7 @@ from services.studio import Settings, Studio
 log = logging.getLogger("atelier.gateway")
 SWITCH_SECONDS = 0.001
 """How long the thread that writes the log may keep the loop waiting."""
+DESCRIPTORS = 65_536
 COLLECT_AFTER = 50_000
 """Objects; records of requests live for a quarter of a second, and are no cycles."""
 
@@ -65,6 +67,14 @@ def _may_read(studio: Studio, secret: str) -> bool:
         return False
 
 
+def _open_many() -> None:
+    """A caller and an instance need a descriptor each, and many systems give a process a thousand."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
 def main() -> None:
     settings = Settings()
     logging.basicConfig(
@@ -73,6 +83,7 @@ def main() -> None:
     exit_with_supervisor()
     studio = Studio(settings)
     address.check(settings)
+    _open_many()
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER, 10, 100)

@@ -44,11 +44,10 @@ class Copies:
             fleet = mirror.fleet
             if fleet is exchange.fleet or not mirror.is_due():
                 continue
-            if (
-                fleet.copies >= self.router.limits.copies
-                or fleet.breaker.is_open(perf_counter())
-                or not fleet.instances
-            ):
+            if not fleet.instances and fleet.target.is_asleep:
+                self.router.wake(fleet)
+            is_full = fleet.copies >= self.router.limits.copies
+            if is_full or not fleet.instances or fleet.breaker.is_open(perf_counter()):
                 fleet.numbers.mirrors_left_out += 1
                 continue
             fleet.numbers.mirrored += 1

@@ -142,3 +142,9 @@ def test_a_caller_who_leaves_does_not_stop_a_copy(stand: Stand, model: Models) -
     go.set()
     assert stand.records(1, "mirror")[0].code == 200
     assert stand.records()[0].code == 499
+
+
+def test_a_sleeping_shadow_is_woken_and_nobody_waits_for_it(stand: Stand, model: Models) -> None:
+    stand.apply(a_target(model("blue")), a_target(name="green", is_asleep=True), mirror={"green": 100})
+    assert ask(stand.port).code == 200
+    until(lambda: stand.woken == ["green-id"])
