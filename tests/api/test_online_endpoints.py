@@ -1,6 +1,8 @@
 """Online endpoints over HTTP: made, shared out, asked through a real gateway, and taken away."""
 
+import gzip
 import threading
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -237,6 +239,54 @@ def test_what_a_model_answers_is_never_run_or_followed(broken: Served) -> None:
         assert "location" not in each.headers
         assert each.headers["x-content-type-options"] == "nosniff"
         assert each.headers["content-security-policy"] == "default-src 'none'; sandbox"
+
+
+def gzip_bomb() -> bytes:
+    """A hundred megabytes in a hundred kilobytes, packed once more."""
+    return gzip.compress(gzip.compress(bytes(100 << 20), 1), 1)
+
+
+@pytest.mark.parametrize(
+    ("coding", "body", "code"),
+    [
+        ("gzip", gzip.compress(b'{"a": 1}'), 200),
+        ("deflate", zlib.compress(b'{"a": 1}'), 200),
+        ("gzip", gzip.compress(bytes(100 << 20), 1), 502),
+        ("gzip, gzip", gzip_bomb(), 502),
+        ("br", b"x", 502),
+        ("gzip", b"not packed", 502),
+    ],
+)
+def test_an_answer_that_unfolds_takes_no_more_room_than_others(
+    house: House, tmp_path: Path, coding: str, body: bytes, code: int
+) -> None:
+    async def answering(asked: Any, reader: Any, writer: Any) -> None:
+        writer.write(plain(body, headers=f"Content-Encoding: {coding}\r\n"))
+
+    for each in served(house, tmp_path, answering):
+        answer = each.ask()
+        assert answer.status_code == code, answer.text
+        assert code != 200 or answer.json() == {"a": 1}
+
+
+def test_a_model_that_says_401_is_asked_once(house: House, tmp_path: Path) -> None:
+    async def answering(asked: Any, reader: Any, writer: Any) -> None:
+        writer.write(plain(b"{}", status="401 Unauthorized", headers="X-Ms-Odd: \u20ac\u00ff\r\n"))
+
+    for each in served(house, tmp_path, answering):
+        assert each.ask().status_code == 401
+        assert len(each.model.asked) == 1
+
+
+@pytest.mark.parametrize("deployment", ["é", "\u20ac", "a\r\nX-Evil: 1", " blue"])
+def test_a_deployment_whose_name_is_none_is_not_found(keyed: Served, deployment: str) -> None:
+    answer = keyed.ask(params={"deployment": deployment})
+    assert answer.status_code in {404, 422}, answer.text
+    assert keyed.model.asked == []
+
+
+def test_ids_of_callers_may_be_any_bytes(keyed: Served) -> None:
+    assert keyed.ask(headers={"x-ms-client-request-id": "caf\u00e9".encode("latin-1")}).status_code in {200, 422}
 
 
 def test_large_bodies_are_refused(keyed: Served) -> None:
