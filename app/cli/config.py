@@ -27,7 +27,7 @@ KEYS = {
     "parallel_starts": "how many containers start at once",
     "job_memory": "the memory limit of jobs that name none, such as 4g",
     "stop_grace": "seconds between TERM and KILL",
-    "gateway_host": "where the gateway listens for scoring requests; as the studio when left out",
+    "gateway_host": "where the gateway listens for scoring requests; on loopback when left out",
     "gateway_port": "on which port; 0 is 8510, or a free one where that is taken",
     "gateway_public_url": "the address by which callers reach the gateway",
     "smtp_url": "the mail server for alerts, such as smtps://user:password@host:465",
