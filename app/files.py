@@ -9,12 +9,14 @@ from starlette.responses import FileResponse, Response
 
 from app import links, receiving, request_stream, streams, tiles
 from app.api import datastores, runs
+from app.api import requests as request_log
 from app.api import tiles as drawing
 from app.api.bodies import body
 from app.api.caller import Asking
 from app.api.uploads import Announcement, shown
 from services import artifacts, assets, data, logs, models, requests, run_files, uploads
 from services.engines.contents import Contents
+from services.requests import RequestQuery
 from services.specs.tiles import Drawing
 
 router = APIRouter(prefix="/files", include_in_schema=False)
@@ -41,6 +43,19 @@ def follow_requests(asking: Asking, ws: str, name: str, after: Annotated[int | N
     with asking.scope(ws) as scope:
         newest = requests.newest(scope, name)
     return request_stream.follow(asking, ws, name, newest if after is None else after)
+
+
+@router.get("/requests-export/{ws}/{name}")
+def requests_export(
+    asking: Asking,
+    ws: str,
+    name: str,
+    deployment: str = "",
+    code: Annotated[list[str], Query()] = [],  # noqa: B006 (FastAPI copies it)
+    search: str = "",
+) -> Response:
+    """All that match, as CSV."""
+    return request_log.exported(asking, ws, name, RequestQuery(deployment, tuple(code), search))
 
 
 @router.get("/artifact/{ws}/{job}")

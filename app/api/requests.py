@@ -38,7 +38,7 @@ def listed(
     """Requests and how they were answered, newest first; as CSV all of them, and `limit` does not count."""
     query = RequestQuery(deployment, tuple(code), search, _moment(since, "since"), before, limit)
     if format == "csv":
-        return _exported(asking, ws, name, query)
+        return exported(asking, ws, name, query)
     with asking.scope(ws) as scope:
         found = requests.listed(scope, name, query)
     return {"value": [requests.as_json(each) for each in found], "next": found[-1].id if len(found) == limit else None}
@@ -108,7 +108,7 @@ def samples(asking: Asking, ws: str, name: str, deployment: str, since: Moment, 
     return {"value": [_used(replica, rows) for replica, rows in found.items()]}
 
 
-def _exported(asking: Caller, ws: str, name: str, query: RequestQuery) -> Response:
+def exported(asking: Caller, ws: str, name: str, query: RequestQuery) -> Response:
     """Read while it is sent: a slow reader holds no more than a page of it, and nothing in the database."""
     with asking.scope(ws) as scope:
         pieces: Iterator[bytes] = requests.exported(scope, name, query)

@@ -52,10 +52,9 @@ def request_stream(endpoint: str, after: int) -> str:
 
 
 def requests_csv(endpoint: str, **parameters: object) -> str:
-    """All that match; as the REST of the same name asks."""
-    at = f"/api/v1/workspaces/{quote(context.workspace_name(), safe='')}/online-endpoints/{quote(endpoint, safe='')}"
+    """All that match, as a file."""
     kept = {key: value for key, value in parameters.items() if value}
-    return f"{at}/requests?{urlencode({'format': 'csv', **kept}, doseq=True)}"
+    return _made("requests-export", endpoint, **kept) if context.behind_gate() else ""
 
 
 def uploads() -> str:
@@ -64,4 +63,4 @@ def uploads() -> str:
 
 def _made(kind: str, job: str, **parameters: object) -> str:
     address = f"/files/{kind}/{quote(context.workspace_name(), safe='')}/{quote(job, safe='')}"
-    return f"{address}?{urlencode(parameters)}" if parameters else address
+    return f"{address}?{urlencode(parameters, doseq=True)}" if parameters else address

@@ -246,6 +246,7 @@ WRITES |= {
 BROWSER_READS = {
     "GET /files/log/{ws}/{job}": "",
     "GET /files/requests/{ws}/{name}": "",
+    "GET /files/requests-export/{ws}/{name}": "",
     "GET /files/artifact/{ws}/{job}": "path=user_logs/std_log.txt",
     "GET /files/output/{ws}/{job}": "name=model&path=a.txt",
     "GET /files/run-artifact/{ws}/{name}": "path=user_logs/std_log.txt",

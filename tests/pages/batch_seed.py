@@ -4,13 +4,15 @@ import time
 from datetime import timedelta
 from typing import Any
 
+from sqlmodel import select
+
 from services import batch_endpoints, deployments, endpoints, jobs
 from services.core.states import JobStatus
 from services.core.times import now
 from services.specs.deployments import ModelBatchDeployment
 from services.specs.endpoints import BatchEndpoint, Invocation
 from services.store.requests import Compared, Diff, Record, Sample
-from services.store.rows import Job
+from services.store.rows import Asset, Job
 from services.store.serving import Deployment, Endpoint
 from services.studio import Scope
 from tests.conftest import Stage
@@ -58,7 +60,8 @@ def told(stage: Stage, name: str, **values: float) -> None:
 def nightly(stage: Stage) -> list[str]:
     """`nightly` with two deployments and two jobs, and `idle` with nothing; the jobs' names, the newest last."""
     with stage.scope() as scope:
-        serving_seed.model(scope)
+        if not scope.session.exec(select(Asset).where(Asset.name == "iris")).first():
+            serving_seed.model(scope)
         endpoint(scope, description="Every picture of the day", tags={"team": "vision"})
         deployment(scope, "nightly", "blue", settings={"mini_batch_size": 25, "retry_settings": {"max_retries": 2}})
         deployment(scope, "nightly", "green", settings={"error_threshold": 5, "output_action": "summary_only"})
