@@ -247,3 +247,11 @@ def test_a_pickle_of_another_version_names_both(saved: Path, tmp_path: Path) -> 
 
     assert served.failure.startswith("ATELIER-FAILURE ModelLoadFailed: the model cannot be loaded: ModuleNotFoundError")
     assert "the model was saved with scikit-learn 0.20.1 (here " in served.failure
+
+
+def test_a_model_may_be_a_link_as_plain_processes_have_them(serving: Serving, saved: Path, tmp_path: Path) -> None:
+    (tmp_path / "model").symlink_to(saved / "skops", target_is_directory=True)
+    where = {"ATELIER_MODEL_PATH": str(tmp_path / "model"), "AZUREML_MODEL_DIR": str(tmp_path)}
+    with Served(tmp_path / "served", ATELIER_SERVE="mlflow", **where) as served:
+        answer = served.score({"input_data": {"columns": NAMES, "data": ROWS}})
+    assert answer.json() == pytest.approx(serving.expected["skops"])

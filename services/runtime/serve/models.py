@@ -138,7 +138,8 @@ class Model:
 
 def load() -> Model:
     """The model at ATELIER_MODEL_PATH. Raises Failure."""
-    folder = Path(os.environ.get("ATELIER_MODEL_PATH") or os.environ.get("AZUREML_MODEL_DIR") or ".")
+    named = Path(os.environ.get("ATELIER_MODEL_PATH") or os.environ.get("AZUREML_MODEL_DIR") or ".")
+    folder = named.resolve()  # a model of a plain process is a link, which MLflow takes for a way out of its folder
     path = folder / "MLmodel"
     if not path.is_file():
         found = ", ".join(sorted(each.name for each in folder.iterdir())[:20]) or "nothing"
