@@ -22,7 +22,7 @@ from services.store.requests import Record, Requests
 from tests.gateway.rows import PRIMARY, SECONDARY, digest
 
 Result = TypeVar("Result")
-PATIENCE = 30.0
+PATIENCE = 90.0
 
 
 @dataclass(frozen=True)
