@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from app import context
-from app.ui import endpoint_list, endpoint_wizard, endpoint_words, parts
+from app.ui import endpoint_wizard, endpoint_words, parts
 from app.ui.endpoint_wizard import BATCH, ONLINE, Wanted
 from app.ui.text import join, plain, tag
 from services import batch_endpoints, deployments, endpoints
@@ -99,14 +99,6 @@ def hints(wanted: Wanted | None) -> list[str]:
     return [line] if wanted is not None and wanted.existing is not None else [endpoint, line]
 
 
-def done(wanted: Wanted, name: str) -> None:
-    """To what was made."""
-    if wanted.kind != BATCH:
-        context.go("endpoint", name=name)
-    screen, parameters = endpoint_list.batch_place(name)
-    context.go(screen, **parameters)
-
-
 st.html(STYLE)
 actions = parts.header("Deploy a model", crumbs=[("Endpoints", context.link("endpoints"))])
 left, right = st.columns([3, 2], gap="medium")
@@ -133,4 +125,4 @@ if wanted is not None:
         parts.section("deployment.yml")
         st.code(below, "yaml", wrap_lines=True)
 if made and wanted is not None:
-    done(wanted, made)
+    context.go("batch_endpoint" if wanted.kind == BATCH else "endpoint", name=made)

@@ -7,7 +7,6 @@ import streamlit as st
 
 from app import context
 from app.ui import address, endpoint_words, parts, table
-from app.ui.nav import SCREENS
 from app.ui.text import Markup
 from services import batch_endpoints, endpoints, requests
 from services.core.paging import Page, cursor_at
@@ -82,14 +81,8 @@ def batch() -> None:
     live()
 
 
-def batch_place(name: str) -> tuple[str, dict[str, str]]:
-    """The screen of a batch endpoint, and what stands in its address."""
-    return ("batch_endpoint", {"name": name}) if "batch_endpoint" in SCREENS else ("endpoints", {"tab": "batch"})
-
-
 def _batch_row(scope: Scope, endpoint: Endpoint) -> table.Row:
-    screen, parameters = batch_place(endpoint.name)
-    href = context.link(screen, **parameters)
+    href = context.link("batch_endpoint", name=endpoint.name)
     last = batch_endpoints.list_jobs(scope, endpoint.name, limit=1)
     cells: list[Any] = [
         table.link(endpoint.name, href),

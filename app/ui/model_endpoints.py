@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app import context
-from app.ui import endpoint_list, parts
+from app.ui import parts
 from app.ui.text import Markup, plain, tag
 from services import deployments
 from services.store.rows import Asset
@@ -27,10 +27,13 @@ def show(row: Asset, _: Sequence[Asset]) -> None:
 
 def _line(endpoint: Endpoint, deployment: Deployment) -> list[str | Markup]:
     is_batch = endpoint.kind == "batch"
-    screen, parameters = endpoint_list.batch_place(endpoint.name) if is_batch else ("endpoint", {"name": endpoint.name})
     is_default = "default" if endpoint.default_deployment == deployment.name else ""
     return [
-        tag("a", plain(endpoint.name, 80), href=context.link(screen, **parameters)),
+        tag(
+            "a",
+            plain(endpoint.name, 80),
+            href=context.link("batch_endpoint" if is_batch else "endpoint", name=endpoint.name),
+        ),
         "Batch" if is_batch else "Real-time",
         plain(deployment.name, 80),
         parts.chip(deployment.provisioning_state),
