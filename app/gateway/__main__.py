@@ -12,6 +12,7 @@ import sys
 import uvloop
 
 from app.gateway import address
+from app.gateway.limits import Limits
 from app.gateway.reload import Reload, waker
 from app.gateway.router import Router
 from app.orphan import exit_with_supervisor
@@ -27,7 +28,7 @@ COLLECT_AFTER = 50_000
 """Objects; records of requests live for a quarter of a second, and are no cycles."""
 
 
-async def serve(studio: Studio, listening: socket.socket) -> None:
+async def serve(studio: Studio, listening: socket.socket, limits: Limits) -> None:
     """Until it is told to stop, and everybody who asked before has been answered."""
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
@@ -36,6 +37,7 @@ async def serve(studio: Studio, listening: socket.socket) -> None:
     router = Router(
         loop,
         studio.requests,
+        limits=limits,
         wake=waker(studio),
         may_read_metrics=lambda secret: asyncio.to_thread(_may_read, studio, secret),
         trusts_loopback=not studio.settings.behind_proxy,
@@ -67,12 +69,14 @@ def _may_read(studio: Studio, secret: str) -> bool:
         return False
 
 
-def _open_many() -> None:
-    """A caller and an instance need a descriptor each, and many systems give a process a thousand."""
+def _open_many() -> int:
+    """A caller and an instance need a descriptor each, and many systems give a process a thousand. How many callers
+    leave enough of them for all else."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
     if soft != resource.RLIM_INFINITY and soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return min(Limits().callers, most // 2)
 
 
 def main() -> None:
@@ -83,11 +87,11 @@ def main() -> None:
     exit_with_supervisor()
     studio = Studio(settings)
     address.check(settings)
-    _open_many()
+    limits = Limits(callers=_open_many())
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER, 10, 100)
-    uvloop.run(serve(studio, address.handed_over() or address.bound(settings)))
+    uvloop.run(serve(studio, address.handed_over() or address.bound(settings), limits))
     studio.close()
     sys.stderr.flush()
     os._exit(0)  # a thread that waits for a database must not keep the process

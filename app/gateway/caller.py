@@ -97,22 +97,31 @@ class Caller(asyncio.Protocol):
         if self.exchange is not None:
             if self.exchange.is_whole:  # the next request before the answer: it is not read, and this is the last one
                 self.closes = self.closes or bool(data.strip(b"\r\n"))
+            else:
+                self._feed_body(self.exchange, data)
+            return
+        known = self.known
+        is_known = known is not None and len(data) == known.size and data.startswith(known.head)
+        if is_known and not self.is_begun and known is not None and self._again(known, data):
+            return
+        room = self.router.limits.header_bytes - self.head_size
+        self.head_size += len(data)
+        self.segment = b"" if self.is_begun else data
+        if len(data) > room:
+            self._feed(data[:room])
+            if self.exchange is None and self.is_begun:
+                self._refused(431, "The headers are too long.")
                 return
-        else:
-            known = self.known
-            is_known = known is not None and len(data) == known.size and data.startswith(known.head)
-            if is_known and not self.is_begun and known is not None and self._again(known, data):
-                return
-            room = self.router.limits.header_bytes - self.head_size
-            self.head_size += len(data)
-            self.segment = b"" if self.is_begun else data
-            if len(data) > room:
-                self._feed(data[:room])
-                if self.exchange is None and self.is_begun:
-                    self._refused(431, "The headers are too long.")
-                    return
-                data = data[room:]
+            data = data[room:]
         self._feed(data)
+
+    def _feed_body(self, exchange: Exchange, data: bytes) -> None:
+        """What stands between and after chunks is bounded as the head is."""
+        size = exchange.size
+        self._feed(data)
+        self.head_size = self.head_size + len(data) if exchange.size == size else 0
+        if self.head_size > self.router.limits.header_bytes and self.exchange is exchange and not exchange.is_whole:
+            exchange.refuse(431, "What stands between the pieces of the body is too long.")
 
     def _learn(self, exchange: Exchange) -> None:
         """A request that came in one piece: the next is likely to begin with the same head."""
@@ -224,8 +233,8 @@ class Caller(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         if self.is_skipping:
             return
-        special, parser = self.special, self.parser
-        url = self.url
+        special, parser, url = self.special, self.parser, self.url
+        self.head_size = 0
         if url[:1] != b"/":
             url = _ABSOLUTE.sub(b"", url, count=1) or b"/"
         path, _, query = url.partition(b"?")

@@ -8,7 +8,8 @@ class Limits:
     """A body may take `body_seconds` and after that a second for each `body_rate` bytes of it.
 
     Bodies up to `held_bytes` are kept whole, so that they can be sent again and copied; longer ones are passed on as
-    they come. `copies` are mirrored requests in flight for one deployment.
+    they come. `callers` are connections, with a key or without; `copies` mirrored requests in flight for one
+    deployment.
     """
 
     header_bytes: int = 32 << 10
@@ -22,6 +23,7 @@ class Limits:
     stall_seconds: float = 60.0
     linger_seconds: float = 2.0
     connect_seconds: float = 3.0
+    callers: int = 16_384
     copies: int = 16
     sleepers: int = 1000
     grace_seconds: float = 1.0

@@ -21,6 +21,8 @@ _OWN = frozenset(
         *(b"ms-azureml-model-error-statuscode", b"ms-azureml-model-error-reason"),
     )
 )
+UNREAD = 64 << 10
+"""Bytes that may come in a row and are nothing of a body: a head, and what stands between and after chunks."""
 SHORT = 16_384
 """Bytes that are copied into one piece rather than sent in several."""
 _BODILESS = frozenset({204, 304})
@@ -56,7 +58,7 @@ class Line(asyncio.Protocol):
 
     __slots__ = (
         "asker", "headers", "instance", "is_begun", "is_complete", "is_failed_run", "is_full", "is_head", "is_reused",
-        "keeps", "known", "length", "parser", "pieces", "status", "transport", "until_end",
+        "keeps", "known", "length", "parser", "pieces", "status", "transport", "unread", "until_end",
     )  # fmt: skip
 
     def __init__(self, instance: "Instance") -> None:
@@ -69,7 +71,7 @@ class Line(asyncio.Protocol):
 
     def begin(self, asker: Asker, request: Sequence[bytes]) -> None:
         self.asker = asker
-        self.status = 0
+        self.status = self.unread = 0
         self.headers: list[bytes] = []
         self.pieces: list[bytes] = []
         self.is_begun = self.is_head = self.is_complete = self.keeps = self.until_end = self.is_failed_run = False
@@ -130,6 +132,11 @@ class Line(asyncio.Protocol):
                 asker.cut(self, "answer_malformed")
                 return
             self.keeps = False
+        self.unread = 0 if self.pieces or self.is_complete else self.unread + len(data)
+        if self.unread > UNREAD:
+            self.abort()
+            asker.cut(self, "answer_malformed")
+            return
         if is_first and self.is_complete and self.keeps:
             self._learn(data)
         asker.received(self)
@@ -199,7 +206,7 @@ class Line(asyncio.Protocol):
         self.is_head = True
 
     def on_body(self, body: bytes) -> None:
-        if not self.is_complete:
+        if self.is_head and not self.is_complete:  # what comes before the head is no interim answer's to say
             self.pieces.append(body)
 
     def on_message_complete(self) -> None:

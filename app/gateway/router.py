@@ -5,6 +5,7 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
+from itertools import islice
 from random import random
 from time import perf_counter, time
 from typing import Protocol
@@ -25,6 +26,7 @@ from services.store.requests import Gauge, Requests
 log = logging.getLogger("atelier.gateway")
 SWEEP_SECONDS = 0.05
 WAKE_SECONDS = 1.0
+SAMPLE = 64
 LOOPBACK = ("127.", "::1")
 LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
@@ -107,6 +109,14 @@ class Router:
         return Caller(self)
 
     def came(self, caller: Caller) -> None:
+        """Where there are too many, one on which nothing is answered makes room, or the new one goes."""
+        if len(self.callers) >= self.limits.callers:
+            some = islice(self.callers, SAMPLE)
+            gone = next((each for each in some if each.exchange is None), caller)
+            self.callers.discard(gone)
+            gone.transport.abort()
+            if gone is caller:
+                return
         self.callers.add(caller)
         caller.closes = self.is_draining
         if self._timer is None:
