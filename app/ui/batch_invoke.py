@@ -189,9 +189,10 @@ def _review(
         ("Other than usual", ", ".join(overrides) if overrides else None),
     ]
     st.html(parts.panel("This job", parts.properties(facts)))
+    if not path:
+        return
     command = f"atelier batch-endpoint invoke --name {name} --deployment-name {deployment}"
-    if path:
-        command += f" --input {path} --input-type {given['type']}"
+    command += f" --input {path} --input-type {given['type']}"
     if outputs:
         command += f" --output-path {outputs['score']['path']}"
     st.code(command, "bash", wrap_lines=True)

@@ -243,8 +243,8 @@ def _numbers(of: Seen) -> Markup:
     runs = of.endpoint.desired == "run"
     wanted = sum(0 if each.is_asleep else each.instance_count for each in of.deployments) if runs else 0
     said = {
-        "Requests / min now": f"{sum(each.rpm for each in of.windows):.4g}",
-        "Latency p95 now": endpoint_words.milliseconds(slowest) or "–",
+        "Requests / min": f"{sum(each.rpm for each in of.windows):.4g}",
+        "Latency p95": endpoint_words.milliseconds(slowest) or "–",
         "Requests": f"{count:,}",
         "Error rate": f"{errors / count:.2%}" if count else "–",
         "Busiest, in flight": str(int(np.max(total.max_in_flight, initial=0))),

@@ -41,7 +41,7 @@ def test_charts_are_drawn_and_a_span_is_chosen(page: Page, jobs: list[str]) -> N
 
 def test_requests_come_into_the_table_by_themselves(page: Page, lab: Stage, place: str) -> None:  # noqa: F811
     visit(page, f"/endpoint?ws=lab&name={place}&tab=logs&code=5xx")
-    expect(page.get_by_text("live", exact=True)).to_be_visible()
+    expect(page.locator(".requests .state[data-live]")).to_be_visible()
     expect(page.get_by_text("No request matches.")).to_be_visible()
     with lab.scope() as scope:
         found = endpoints.get(scope, place)
