@@ -13,7 +13,7 @@ from services.core.times import now
 from services.engines import captures
 from services.engines.routes import Backend, Capture, Route, Table, Target
 from services.specs.deployments import RequestSettings
-from services.store.rows import Asset, Token, Workspace
+from services.store.rows import Asset, Principal, Token, Workspace
 from services.store.serving import Deployment, Endpoint, Replica
 from services.studio import Studio
 
@@ -62,11 +62,15 @@ def _environment_routes(session: Session) -> dict[str, Mapping[str, Any]]:
 
 
 def _tokens(session: Session, at: datetime) -> dict[str, dict[bytes, float]]:
-    """By endpoint: the digest of each that is good at `at`, and when it ends, in seconds since 1970."""
+    """By endpoint: the digest of each that is good at `at`, and when it ends, in seconds since 1970. Those of people
+    who may not come in any more open nothing; the studio's own are nobody's."""
     found: dict[str, dict[bytes, float]] = defaultdict(dict)
     rows = session.exec(
-        select(Token.endpoint_id, Token.secret_hash, Token.expires_at).where(
+        select(Token.endpoint_id, Token.secret_hash, Token.expires_at)
+        .outerjoin(Principal, col(Principal.id) == Token.principal_id)
+        .where(
             Token.kind == "endpoint",
+            col(Principal.disabled_at).is_(None),
             col(Token.revoked_at).is_(None),
             or_(col(Token.expires_at).is_(None), col(Token.expires_at) > at),
         )

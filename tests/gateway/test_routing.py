@@ -6,7 +6,8 @@ from services import routing
 from services.core.states import AssetKind, ReplicaState
 from services.core.times import now
 from services.engines.routes import Backend, Route
-from services.store.rows import Asset, Workspace
+from services.store.rows import Asset, Principal, Token, Workspace
+from services.studio import SYSTEM
 from tests.conftest import Stage
 from tests.gateway.rows import PRIMARY, SECONDARY, a_deployment, a_replica, a_token, an_endpoint, change, digest
 
@@ -67,6 +68,19 @@ def test_tokens_open_until_they_end_or_are_taken_back(stage: Stage) -> None:
     assert {key.hex() for key in found.tokens} == {digest("good")}
     assert abs(found.tokens[bytes.fromhex(digest("good"))] - soon.timestamp()) < 1
     assert found.key_hashes == (), "an endpoint of tokens has no keys"
+
+
+def test_tokens_of_who_may_not_come_in_open_nothing(stage: Stage) -> None:
+    endpoint, soon = an_endpoint(stage, auth_mode="aml_token"), now() + timedelta(hours=1)
+    a_token(stage, endpoint, "of-ada", soon)
+    with stage.studio.database.session(write=True) as session:
+        mine = Token(kind="endpoint", secret_hash=digest("ours"), principal_id=SYSTEM.id, endpoint_id=endpoint.id)
+        mine.expires_at = soon
+        session.add(mine)
+    assert {key.hex() for key in route(stage).tokens} == {digest("of-ada"), digest("ours")}
+    with stage.studio.database.session(write=True) as session:
+        session.get_one(Principal, stage.ada.id).disabled_at = now()
+    assert {key.hex() for key in route(stage).tokens} == {digest("ours")}
 
 
 def test_what_is_captured_and_where(stage: Stage) -> None:
