@@ -17,6 +17,8 @@ log = logging.getLogger("atelier.gateway")
 FLUSH_SECONDS = 0.25
 WAITING = 200
 """Batches that may wait for a slow disk; later ones are dropped and counted."""
+HELD_BYTES = 256 << 20
+"""Of bodies that wait to be compared or captured; those that come on top of them are dropped and counted."""
 
 
 @dataclass(slots=True)
@@ -25,6 +27,11 @@ class Batch:
     pairs: list[Pair] = field(default_factory=list)
     captured: list[tuple[Capture, str, Captured]] = field(default_factory=list)
     gauges: Sequence[Gauge] = ()
+
+    @property
+    def held(self) -> int:
+        """Bytes of bodies."""
+        return sum(map(_size_of_pair, self.pairs)) + sum(_size_of_captured(each) for _, _, each in self.captured)
 
     @property
     def is_empty(self) -> bool:
@@ -40,9 +47,10 @@ class Ledger:
     def __init__(
         self, requests: Requests, captures: Captures, loop: asyncio.AbstractEventLoop, gauges: Callable[[], list[Gauge]]
     ) -> None:
-        self.dropped = 0
+        self.dropped = self.left_out = 0
         self._requests, self._captures, self._loop, self._gauges = requests, captures, loop, gauges
         self._batch = Batch()
+        self._taken = self._done = 0  # bytes of bodies; each counts up in a thread of its own
         self._is_due = False
         self._batches: queue.Queue[Batch | None] = queue.Queue(WAITING)
         self._thread = threading.Thread(target=self._write, daemon=True, name="ledger")
@@ -55,13 +63,26 @@ class Ledger:
 
     def compare(self, pair: Pair) -> None:
         """When both answers are there."""
-        if pair.is_whole:
+        if pair.is_whole and self._may_hold(_size_of_pair(pair)):
             self._batch.pairs.append(pair)
             self.due()
 
     def capture(self, capture: Capture, collection: str, captured: Captured) -> None:
-        self._batch.captured.append((capture, collection, captured))
-        self.due()
+        if self._may_hold(_size_of_captured(captured)):
+            self._batch.captured.append((capture, collection, captured))
+            self.due()
+
+    @property
+    def held(self) -> int:
+        """Bytes of bodies that wait."""
+        return self._taken - self._done
+
+    def _may_hold(self, size: int) -> bool:
+        if self.held + size > HELD_BYTES:
+            self.left_out += 1
+            return False
+        self._taken += size
+        return True
 
     def due(self) -> None:
         """There is something to write."""
@@ -79,6 +100,7 @@ class Ledger:
             self._batches.put_nowait(batch)
         except queue.Full:
             self.dropped += len(batch.records)
+            self._taken -= batch.held
         if batch.gauges:
             self.due()
 
@@ -96,7 +118,16 @@ class Ledger:
                     self._captures.write(capture, collection, found)
             except Exception:
                 log.exception("Some requests are not in the log")
+            self._done += batch.held
         self._requests.close()
+
+
+def _size_of_pair(pair: Pair) -> int:
+    return len(pair.request) + len(pair.live or b"") + len(pair.shadow or b"")
+
+
+def _size_of_captured(captured: Captured) -> int:
+    return len(captured.request or b"") + len(captured.answer or b"")
 
 
 def _gathered(

@@ -2,13 +2,20 @@
 
 import asyncio
 import resource
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from app.gateway.__main__ import _open_many
+from app.gateway.copies import Pair
+from app.gateway.ledger import Ledger
 from app.gateway.limits import Limits
+from services.engines.captures import Captured, Captures
+from services.engines.routes import Capture
+from services.store.requests import Requests
 from tests.gateway.rows import PRIMARY
 from tests.gateway.stand import Asked, Model, Stand, a_target, ask, client, plain, until
 
@@ -134,3 +141,31 @@ def test_an_answer_is_the_one_to_its_request_after_a_hostile_one(stand: Stand, m
     stand.apply(a_target(model(answering=answering)))
     with client(stand.port) as one:
         assert [one.ask(str(number).encode()).body for number in range(20)] == [b"%d" % number for number in range(20)]
+
+
+def test_bodies_that_wait_for_a_slow_disk_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.gateway.ledger.HELD_BYTES", 1000)
+    written, may_go = threading.Event(), threading.Event()
+
+    class Slow(Requests):
+        def write(self, *args: object, **fields: object) -> None:
+            written.set()
+            may_go.wait(30)
+
+    loop = asyncio.new_event_loop()
+    ledger = Ledger(Slow(tmp_path / "requests.db"), Captures(), loop, list)
+    capture = Capture({"request": 1.0}, str(tmp_path / "store" / "modelDataCollector" / "iris" / "blue"))
+    body = b'"' + b"x" * 298 + b'"'
+    for _ in range(5):
+        ledger.capture(capture, "request", Captured(1.0, "r", body))
+    assert ledger.left_out == 2
+    ledger.flush()
+    assert written.wait(30)
+    ledger.compare(Pair(1.0, "e", "blue", "green", body, body, body))
+    assert ledger.left_out == 3, "what is being written counts still"
+    may_go.set()
+    until(lambda: len(list(tmp_path.rglob("*.jsonl"))) == 1 and not ledger.held, "they are written")
+    ledger.compare(Pair(1.0, "e", "blue", "green", body, body, body))
+    assert ledger.left_out == 3
+    ledger.close()
+    loop.close()
