@@ -61,14 +61,14 @@ def show(name: str) -> None:
 
 def asked(endpoint: Endpoint, deployment: str, codes: Sequence[str], search: str) -> None:
     """The newest page with what follows it, or an older one."""
-    before = address.text("before")
+    before = address.text("page")
     at = int(before) if before.isascii() and before.isdecimal() and len(before) < 18 else None
     query = RequestQuery(deployment, tuple(codes), search, before=at, limit=PAGE)
     with context.scope() as s:
         newest = requests.newest(s, endpoint.name)
         found = requests.listed(s, endpoint.name, query)
     is_narrowed = bool(deployment or codes or search)
-    older = address.changed(before=found[-1].id) if len(found) == PAGE else ""
+    older = address.changed(page=found[-1].id) if len(found) == PAGE else ""
     request_log.show(
         f"{endpoint.id}:{deployment}:{','.join(codes)}:{search}:{at}",
         [requests.as_json(each) for each in found],
@@ -79,7 +79,7 @@ def asked(endpoint: Endpoint, deployment: str, codes: Sequence[str], search: str
         else "No request yet. They stand here as they come.",
         csv=routes.requests_csv(endpoint.name, deployment=deployment, code=list(codes), search=search),
         older=older,
-        newest=address.changed(before=None) if at is not None else "",
+        newest=address.changed(page=None) if at is not None else "",
         deployment=deployment,
         codes=codes,
         search=search,
@@ -164,7 +164,7 @@ def _section() -> str:
 
     def chosen() -> None:
         word = st.session_state[key]
-        address.put(log=None if word == "requests" else word, before=None)
+        address.put(log=None if word == "requests" else word, page=None)
 
     st.segmented_control(
         "Log",
@@ -213,7 +213,7 @@ def _box(
 
     def chosen() -> None:
         picked = st.session_state[key]
-        address.put(**{parameter: None if picked == options[0] else picked}, before=None)
+        address.put(**{parameter: None if picked == options[0] else picked}, page=None)
 
     st.selectbox(
         label,

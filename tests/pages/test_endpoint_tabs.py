@@ -111,7 +111,7 @@ def test_the_request_log_has_the_columns_of_the_cloud_and_follows(asked: Stage, 
     assert told["url"] == f"/files/requests/lab/flowers?after={newest}"
     assert len(told["rows"]) == 100
     assert {"XMSClientRequestId", "RequestThrottlingDelayMs", "ModelStatusReason"} <= told["rows"][0].keys()
-    assert f"before={told['rows'][-1]['Id']}" in told["older"]
+    assert f"page={told['rows'][-1]['Id']}" in told["older"]
 
 
 def test_the_request_log_is_narrowed_and_taken_away_as_csv(asked: Stage, opened: Opened) -> None:
@@ -124,7 +124,7 @@ def test_the_request_log_is_narrowed_and_taken_away_as_csv(asked: Stage, opened:
 
 def test_an_older_page_does_not_follow(asked: Stage, opened: Opened) -> None:
     newest = given(opened("endpoint", name="flowers", tab="logs"), "requests")["rows"]
-    told = given(opened("endpoint", name="flowers", tab="logs", before=str(newest[-1]["Id"])), "requests")
+    told = given(opened("endpoint", name="flowers", tab="logs", page=str(newest[-1]["Id"])), "requests")
     assert told["url"] == ""
     assert len(told["rows"]) == 100
     assert not {each["Id"] for each in told["rows"]} & {each["Id"] for each in newest}

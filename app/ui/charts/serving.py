@@ -64,7 +64,7 @@ def load(of: Mapping[str, Series], colors: Mapping[str, str]) -> Figure:
     """The most that was in flight and that waited, at any moment of a step."""
     lines = []
     for name, each in of.items():
-        lines.append(_line(f"{name} in flight", each, each.max_in_flight, colors[name]))
+        lines.append(_line(name, each, each.max_in_flight, colors[name]))
         lines.append(_line(f"{name} queued", each, each.max_queued, colors[name], dash="dot"))
     return _figure(lines, y="requests")
 
