@@ -210,7 +210,9 @@ def _model(engine: Engine, root: Path, launch: Launch, source: Path | None) -> t
     above = f"{(launch.spec.model_mount_path or MODELS).rstrip('/')}/{launch.model['name']}/{launch.model['version']}"
     base = str(launch.model.get("basename") or source.name)
     if engine.kind != "process":
-        return Mount(source, f"{above}/{base}", read_only=True, sorted=True), above
+        # Sorted listings are made of links, and MLflow takes a link for a way out of its folder.
+        is_sorted = launch.model.get("type") != "mlflow_model"
+        return Mount(source, f"{above}/{base}", read_only=True, sorted=is_sorted), above
     here = root / "models" / str(launch.model["name"]) / str(launch.model["version"])
     here.mkdir(parents=True, exist_ok=True)
     (here / base).unlink(missing_ok=True)

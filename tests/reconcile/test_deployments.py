@@ -292,9 +292,9 @@ def wished(shop: Shop, build_id: str | None) -> str:
         return build.desired
 
 
-def model_at(shop: Shop, path: str, basename: str) -> dict[str, object]:
+def model_at(shop: Shop, path: str, basename: str, type: str = "custom_model") -> dict[str, object]:
     uri = f"azureml://datastores/workspaceblobstore/paths/{path}"
-    return {"model": {"name": "iris", "version": "3", "path": uri, "type": "custom_model", "basename": basename}}
+    return {"model": {"name": "iris", "version": "3", "path": uri, "type": type, "basename": basename}}
 
 
 def placed(shop: Shop, path: str) -> Path:
@@ -317,6 +317,16 @@ def test_the_model_lies_where_the_cloud_has_it(shop: Shop) -> None:
     told = (shop.stage.studio.folders.replica(one.id) / "system_logs" / "storage-initializer.txt").read_text()
     assert "Bringing model 'iris:3' here" in told
     assert "1 files" in told
+
+
+@pytest.mark.parametrize(("type", "is_sorted"), [("custom_model", True), ("mlflow_model", False)])
+def test_a_model_of_mlflow_is_shown_without_links_which_it_would_refuse(shop: Shop, type: str, is_sorted: bool) -> None:
+    placed(shop, "models/iris/model/weights.bin")
+    id_ = shop.deploy(server="script", resolved=model_at(shop, "models/iris/model", "model", type))
+    shop.until(id_, "Succeeded")
+    [wish] = shop.site.engine.created
+    [mount] = [each for each in wish.mounts if "azureml-models" in each.target]
+    assert mount.sorted is is_sorted
 
 
 def test_a_single_file_and_a_mount_path_of_ones_own(shop: Shop) -> None:
