@@ -109,6 +109,8 @@ class Caller(asyncio.Protocol):
         self.segment = b"" if self.is_begun else data
         if len(data) > room:
             self._feed(data[:room])
+            if self.is_lingering:
+                return
             if self.exchange is None and self.is_begun:
                 self._refused(431, "The headers are too long.")
                 return
@@ -276,6 +278,7 @@ class Caller(asyncio.Protocol):
             or self.parser.should_upgrade()
         ):
             self.router.malformed += 1
+            self.closes = True  # what asks for another protocol is an error of the parser's, too: one answer is enough
             return _no(
                 400, "This is no request that can be answered: its address, or a header that stands once, is wrong."
             )

@@ -169,3 +169,36 @@ def test_bodies_that_wait_for_a_slow_disk_are_bounded(tmp_path: Path, monkeypatc
     assert ledger.left_out == 3
     ledger.close()
     loop.close()
+
+
+@pytest.mark.parametrize("line", [b"GET / HTTP/2.0\r\n", b"POST /lab/iris/score HTTP/1.1\r\nX: a\0\r\n"])
+def test_what_is_no_request_and_too_long_is_refused_once_and_fills_no_log(
+    stand: Stand, line: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with client(stand.port) as one:
+        reply = one.send(line + b"x" * 60_000).reply()
+    assert reply.code in {400, 431}
+    assert reply.rest == b""
+    until(lambda: not stand.router.callers, "the connection has ended")
+    assert "Traceback" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("line", "headers"),
+    [
+        (b"POST /lab/iris/score", b"Connection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 0\r\n"),
+        (b"GET /lab/iris/score", b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: A\r\n"),
+        (b"CONNECT 127.0.0.1:22", b""),
+        (b"CONNECT /lab/iris/score", b""),
+    ],
+)
+def test_who_asks_for_another_protocol_is_answered_once(stand: Stand, line: bytes, headers: bytes) -> None:
+    """A second answer would be taken for that to the next request, by a proxy in front of us."""
+    with client(stand.port) as one:
+        one.send(line + b" HTTP/1.1\r\nHost: x\r\n" + headers + b"\r\n")
+        said = b""
+        while piece := one.socket.recv(65536):
+            said += piece
+    assert said.startswith(b"HTTP/1.1 400 ")
+    assert said.count(b"HTTP/1.1 400 ") == 1
+    assert b"connection: close" in said
