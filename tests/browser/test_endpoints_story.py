@@ -1,6 +1,8 @@
 """The whole life of an endpoint by clicking, in real containers: from a folder with a model to nothing left."""
 
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -129,6 +131,51 @@ def test_from_a_folder_to_an_answer_and_back_to_nothing(page: Page, house: House
     while "forest" in house.cli("online-endpoint", "list", "-o", "json"):
         assert time.monotonic() < until, "the endpoint is not gone"
         time.sleep(0.3)
+
+
+TRAIN = """import sys
+import mlflow, sklearn
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
+
+frame, target = load_iris(return_X_y=True, as_frame=True)
+model = LogisticRegression(max_iter=500).fit(frame, target)
+mlflow.sklearn.save_model(
+    model,
+    sys.argv[1],
+    input_example=frame.head(1),
+    signature=mlflow.models.infer_signature(frame, model.predict(frame)),
+    serialization_format="pickle",
+    pip_requirements=[f"scikit-learn=={sklearn.__version__}"],
+)
+"""
+
+
+@pytest.fixture(scope="module")
+def iris(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As training saves it: with its signature, an example, and what it needs."""
+    pytest.importorskip("sklearn")
+    folder = tmp_path_factory.mktemp("saved") / "model"
+    done = subprocess.run(
+        [sys.executable, "-c", TRAIN, str(folder)], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return folder
+
+
+def test_an_mlflow_model_needs_three_clicks_and_no_word(page: Page, house: House, iris: Path) -> None:
+    house.cli("model", "create", "--name", "iris", "--type", "mlflow_model", "--path", str(iris))
+    visit(page, "/model?ws=lab&name=iris")
+    page.get_by_role("link", name="Deploy").click()
+    title(page, "Deploy a model")
+    page.get_by_role("button", name="Create", exact=True).click()
+    title(page, "iris")
+    is_ready(page, "blue")
+    page.get_by_role("tab", name="Test").click()
+    expect(page.get_by_role("spinbutton", name="sepal length")).to_have_value("5.1")
+    page.get_by_role("button", name="Test", exact=True).click()
+    expect(page.locator(".at-answer .at-code")).to_have_text("200")
+    expect(page.locator(".at-body")).to_contain_text("0")
 
 
 def test_a_script_that_cannot_be_loaded_says_why_where_one_looks(page: Page, house: House, tmp_path: Path) -> None:
