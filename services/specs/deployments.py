@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from services.specs.data import PATH_LIMIT
 from services.specs.endpoints import EndpointName
@@ -12,6 +12,8 @@ from services.specs.interfaces import NodeResources, Variables, nothing_is_empty
 from services.specs.models import ModelType
 from services.specs.parallel import Retry
 from services.specs.steps import Settings
+
+_SYSTEM = frozenset({"dev", "proc", "studio", "sys"})
 
 
 class InlineModel(Spec):
@@ -132,6 +134,19 @@ class DataCollector(Spec):
     drop_columns: list[str] = Field(default=[], max_length=1000)
 
 
+def mount_path(path: str) -> str:
+    """The path itself. Raises ValueError for what is no place of a container's own."""
+    parts = [part for part in path.split("/") if part not in {"", "."}]
+    if not path.startswith("/") or ".." in parts or not path.isprintable() or len(path) > 200:
+        raise ValueError(f"{path[:80]!r} is not an absolute path of at most 200 characters without '..'")
+    if parts[:1] and parts[0] in _SYSTEM:
+        raise ValueError(f"/{parts[0]} is the system's or the studio's: no model is put there")
+    return path
+
+
+MountPath = Annotated[str, AfterValidator(mount_path)]
+
+
 class OnlineDeployment(Spec):
     """A model behind an online endpoint. What is left out here can be given on the command line."""
 
@@ -143,7 +158,7 @@ class OnlineDeployment(Spec):
     tags: Texts = {}
     properties: Texts = {}
     model: Annotated[str | InlineModel | None, Local("yaml", "model")] = None
-    model_mount_path: str | None = None
+    model_mount_path: MountPath | None = None
     code_configuration: CodeConfiguration | None = None
     environment: Annotated[str | Environment | None, Local("yaml", "environment")] = None
     environment_variables: Variables = {}
