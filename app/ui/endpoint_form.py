@@ -1,6 +1,7 @@
 """What an endpoint is asked with: fields made from the model's signature, and the body that they come to."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,8 @@ BROKEN = frozenset({"float", "double"})
 PLAIN = WHOLE | BROKEN | {"boolean", "string", "datetime"}
 BY_TRAFFIC = ""
 Column = Mapping[str, Any]
+# Underscores that Markdown would read; those within a word stay, for who has the label read out.
+_EMPHASIS = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
 
 
 def deployment_box(found: Sequence[Deployment], screen: str) -> str:
@@ -156,7 +159,8 @@ def _blank(column: Column) -> Any:
 
 def _field(place: Any, column: Column, value: Any, key: str) -> Any:
     kind, is_optional = column["type"], column.get("required") is False
-    label = f"{plain(column['name'], 80)} · {kind}{', optional' if is_optional else ''}".replace("_", "\\_")
+    label = f"{plain(column['name'], 80)} · {kind}{', optional' if is_optional else ''}"
+    label = _EMPHASIS.sub(r"\\\g<0>", label)
     match kind:
         case "integer" | "long":
             start = int(value) if isinstance(value, int | float) else 0

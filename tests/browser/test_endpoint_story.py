@@ -22,7 +22,7 @@ MLMODEL = f"""flavors:
   sklearn: {{sklearn_version: {sklearn.__version__}, pickled_model: model.pkl, serialization_format: pickle}}
 mlflow_version: 2.9.2
 signature:
-  inputs: '[{{"name": "petal length", "type": "double"}}, {{"name": "petal width", "type": "double"}}]'
+  inputs: '[{{"name": "petal_length", "type": "double"}}, {{"name": "petal_width", "type": "double"}}]'
   outputs: '[{{"type": "string"}}]'
 """
 CONDA = f"""channels: [conda-forge]
@@ -31,7 +31,7 @@ dependencies:
   - pip
   - pip: [scikit-learn=={sklearn.__version__}, numpy=={np.__version__}]
 """
-ASKED = {"input_data": {"columns": ["petal length", "petal width"], "index": [0], "data": [[1.4, 0.2]]}}
+ASKED = {"input_data": {"columns": ["petal_length", "petal_width"], "index": [0], "data": [[1.4, 0.2]]}}
 
 
 def saved(folder: Path, words: tuple[str, str]) -> Path:
@@ -89,7 +89,7 @@ def test_a_model_comes_into_service_and_goes_again(page: Page, house: House, tmp
     print(f"from Create to Healthy, with its environment built: {time.monotonic() - began:.1f} s")
 
     tab(page, "Test")
-    field = page.get_by_role("spinbutton", name="petal length")
+    field = page.get_by_role("spinbutton", name="petal_length")
     field.fill("1.4")
     field.press("Tab")
     settled(page)
