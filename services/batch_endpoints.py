@@ -12,10 +12,9 @@ from sqlmodel import col, select
 from services import access, assets, deployments, jobs, lineage
 from services.core import names
 from services.core.errors import Conflict, Invalid, NotFound
-from services.core.paging import Page, cut
+from services.core.paging import Page
 from services.core.states import ProvisioningState
 from services.core.times import iso, now
-from services.endpoints import ORDERS, EndpointQuery
 from services.events import emit
 from services.job_inputs import MODELS
 from services.logs import is_secret
@@ -25,6 +24,7 @@ from services.specs.deployments import BatchSettings, ModelBatchDeployment, Onli
 from services.specs.endpoints import BatchEndpoint, Invocation
 from services.specs.jobs import CommandJob, Data, Output
 from services.specs.problems import checked, nearest
+from services.store.endpoints import EndpointQuery, Endpoints
 from services.store.rows import Asset, Job
 from services.store.serving import Deployment, Endpoint
 from services.studio import Scope
@@ -45,7 +45,7 @@ def create(scope: Scope, spec: BatchEndpoint) -> Endpoint:
     access.require(scope, "batchEndpoints/write")
     if not spec.name:
         raise Invalid("An endpoint needs a name.", where="name")
-    if _found(scope, spec.name) is not None:
+    if _of(scope).named(spec.name) is not None:
         raise Conflict(f"A batch endpoint named '{spec.name}' exists already.", where="name")
     if spec.auth_mode == "key":
         raise Invalid(
@@ -79,9 +79,9 @@ def create(scope: Scope, spec: BatchEndpoint) -> Endpoint:
 def get(scope: Scope, name: str) -> Endpoint:
     """Raises NotFound."""
     access.require(scope, "batchEndpoints/read")
-    row = _found(scope, name)
+    row = _of(scope).named(name)
     if row is None:
-        known = scope.session.exec(_of(scope).with_only_columns(col(Endpoint.name)).limit(200)).all()
+        known = _of(scope).names()
         raise NotFound(
             f"Batch endpoint '{name[:80]}' was not found in this workspace.", hint=nearest(name, known).strip() or None
         )
@@ -91,22 +91,7 @@ def get(scope: Scope, name: str) -> Endpoint:
 def listed(scope: Scope, query: EndpointQuery | None = None) -> Page[Endpoint]:
     """One page. Raises Invalid for an unknown column or cursor."""
     access.require(scope, "batchEndpoints/read")
-    query = query or EndpointQuery()
-    column = query.order_by.removeprefix("-")
-    if column not in ORDERS:
-        raise Invalid(f"They cannot be sorted by {column[:80]!r}.", where="order_by", hint=f"By {', '.join(ORDERS)}.")
-    statement = _of(scope)
-    if query.search:
-        found = col(Endpoint.name).icontains(query.search, autoescape=True)
-        statement = statement.where(found | col(Endpoint.description).icontains(query.search, autoescape=True))
-    ordered = (col(ORDERS[column]), col(Endpoint.id))
-    is_descending = query.order_by.startswith("-")
-    return cut(
-        scope.session,
-        statement.order_by(*(part.desc() if is_descending else part for part in ordered)),
-        limit=query.limit,
-        cursor=query.cursor,
-    )
+    return _of(scope).page(query or EndpointQuery())
 
 
 def update(
@@ -413,13 +398,8 @@ def deployment_as_json(scope: Scope, row: Deployment) -> dict[str, Any]:
     }
 
 
-def _found(scope: Scope, name: str) -> Endpoint | None:
-    found: Endpoint | None = scope.session.exec(_of(scope).where(Endpoint.folded == names.folded(name))).one_or_none()
-    return found
-
-
-def _of(scope: Scope) -> Any:
-    return select(Endpoint).where(Endpoint.workspace_id == scope.workspace_id, Endpoint.kind == BATCH)
+def _of(scope: Scope) -> Endpoints:
+    return Endpoints(scope.session, scope.workspace_id, BATCH)
 
 
 def _deployments(scope: Scope, endpoint: Endpoint) -> list[Deployment]:

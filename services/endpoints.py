@@ -13,12 +13,13 @@ from sqlmodel import delete as delete_rows
 from services import access, secrets
 from services.core import names
 from services.core.errors import Conflict, Invalid, NotFound
-from services.core.paging import Page, cut
+from services.core.paging import Page
 from services.core.states import ProvisioningState, RolloutState
 from services.core.times import iso, now
 from services.events import emit
 from services.specs.endpoints import OnlineEndpoint
 from services.specs.problems import nearest
+from services.store.endpoints import EndpointQuery, Endpoints
 from services.store.rows import Event, Fact, Token
 from services.store.serving import Deployment, Endpoint, Rollout
 from services.studio import SYSTEM, Scope, Studio
@@ -30,17 +31,6 @@ TOKEN_LIFETIME = timedelta(hours=1)
 MOST_SAMPLES = 50
 LARGEST_SAMPLE = 64 << 10  # characters
 _GATEWAY = "http://127.0.0.1:8510"
-ORDERS = {"name": Endpoint.folded, "created_at": Endpoint.created_at, "updated_at": Endpoint.updated_at}
-
-
-@dataclass(frozen=True)
-class EndpointQuery:
-    """What to list; `search` looks in names and descriptions. `order_by` is of ORDERS, with '-' for descending."""
-
-    search: str = ""
-    order_by: str = "name"
-    limit: int = 50
-    cursor: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,9 +83,9 @@ def create(scope: Scope, spec: OnlineEndpoint) -> Endpoint:
 def get(scope: Scope, name: str) -> Endpoint:
     """Raises NotFound; one that is being deleted is there until all of it is gone."""
     access.require(scope, "onlineEndpoints/read")
-    row = _found(scope, name)
+    row = _of(scope).named(name)
     if row is None:
-        known = scope.session.exec(_of(scope).with_only_columns(col(Endpoint.name)).limit(200)).all()
+        known = _of(scope).names()
         raise NotFound(
             f"Endpoint '{name[:80]}' was not found in this workspace.", hint=nearest(name, known).strip() or None
         )
@@ -114,22 +104,7 @@ def get_by_id(scope: Scope, id: str) -> Endpoint:
 def listed(scope: Scope, query: EndpointQuery | None = None) -> Page[Endpoint]:
     """One page. Raises Invalid for an unknown column or cursor."""
     access.require(scope, "onlineEndpoints/read")
-    query = query or EndpointQuery()
-    column = query.order_by.removeprefix("-")
-    if column not in ORDERS:
-        raise Invalid(f"They cannot be sorted by {column[:80]!r}.", where="order_by", hint=f"By {', '.join(ORDERS)}.")
-    statement = _of(scope)
-    if query.search:
-        found = col(Endpoint.name).icontains(query.search, autoescape=True)
-        statement = statement.where(found | col(Endpoint.description).icontains(query.search, autoescape=True))
-    ordered = (col(ORDERS[column]), col(Endpoint.id))
-    is_descending = query.order_by.startswith("-")
-    return cut(
-        scope.session,
-        statement.order_by(*(part.desc() if is_descending else part for part in ordered)),
-        limit=query.limit,
-        cursor=query.cursor,
-    )
+    return _of(scope).page(query or EndpointQuery())
 
 
 def update(
@@ -380,17 +355,12 @@ def as_json(scope: Scope, row: Endpoint) -> dict[str, Any]:
     }
 
 
-def _of(scope: Scope) -> Any:
-    return select(Endpoint).where(Endpoint.workspace_id == scope.workspace_id, Endpoint.kind == ONLINE)
-
-
-def _found(scope: Scope, name: str) -> Endpoint | None:
-    found: Endpoint | None = scope.session.exec(_of(scope).where(Endpoint.folded == names.folded(name))).one_or_none()
-    return found
+def _of(scope: Scope) -> Endpoints:
+    return Endpoints(scope.session, scope.workspace_id, ONLINE)
 
 
 def _require_free(scope: Scope, name: str) -> None:
-    taken = _found(scope, name)
+    taken = _of(scope).named(name)
     if taken is not None and taken.desired == "delete":
         raise Conflict(f"Endpoint '{taken.name}' is being deleted.", where="name", hint="Try again when it is gone.")
     if taken is not None:

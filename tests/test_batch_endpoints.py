@@ -9,13 +9,13 @@ import pytest
 from services import assets, batch_endpoints, endpoints, environments, events, jobs, lineage, models, uploads
 from services.core.errors import Conflict, Denied, Invalid, NotFound
 from services.core.states import AssetKind
-from services.endpoints import EndpointQuery
 from services.specs.code import Entry
 from services.specs.deployments import BatchSettings, ModelBatchDeployment
 from services.specs.endpoints import BatchEndpoint, Invocation, OnlineEndpoint
 from services.specs.environments import Environment
 from services.specs.jobs import CommandJob
 from services.specs.models import Model
+from services.store.endpoints import EndpointQuery
 from services.store.rows import Job
 from services.store.serving import Deployment
 from services.studio import Scope

@@ -13,9 +13,10 @@ from services import endpoints, secrets, workspaces
 from services.core.errors import Conflict, Denied, Invalid, NotFound
 from services.core.states import ProvisioningState
 from services.core.times import now
-from services.endpoints import EndpointQuery, Keys
+from services.endpoints import Keys
 from services.specs.endpoints import OnlineEndpoint
 from services.specs.workspaces import Workspace
+from services.store.endpoints import EndpointQuery
 from services.store.rows import Event, RoleAssignment, Token
 from services.store.serving import Deployment, Endpoint
 from services.studio import Scope

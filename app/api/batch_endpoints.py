@@ -14,11 +14,11 @@ from app.api.caller import Asking, Caller, page
 from services import batch_endpoints, workspaces
 from services.core.errors import Invalid
 from services.core.paging import MOST
-from services.endpoints import EndpointQuery
 from services.specs.deployments import BatchSettings, ModelBatchDeployment
 from services.specs.endpoints import BatchEndpoint, Invocation
 from services.specs.local import PIPELINES
 from services.specs.problems import checked
+from services.store.endpoints import EndpointQuery
 from services.store.rows import Job
 from services.studio import Scope
 

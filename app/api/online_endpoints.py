@@ -16,6 +16,7 @@ from services.core import times
 from services.core.paging import MOST
 from services.specs.endpoints import OnlineEndpoint, Percent
 from services.specs.problems import checked
+from services.store.endpoints import EndpointQuery
 from services.store.serving import Endpoint
 from services.studio import Scope
 
@@ -68,7 +69,7 @@ def listed(
 ) -> Any:
     """Online endpoints, in pages."""
     with asking.scope(ws) as scope:
-        found = endpoints.listed(scope, endpoints.EndpointQuery(search, order_by, limit, cursor))
+        found = endpoints.listed(scope, EndpointQuery(search, order_by, limit, cursor))
         return page([_shown(asking, scope, row) for row in found.rows], found.next_cursor)
 
 

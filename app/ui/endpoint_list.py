@@ -10,7 +10,7 @@ from app.ui import address, endpoint_words, parts, table
 from app.ui.text import Markup
 from services import batch_endpoints, endpoints, requests
 from services.core.paging import Page, cursor_at
-from services.endpoints import EndpointQuery
+from services.store.endpoints import ORDERS, EndpointQuery
 from services.store.serving import Deployment, Endpoint
 from services.studio import Scope
 
@@ -105,7 +105,7 @@ def _query() -> EndpointQuery:
     order = address.text("sort", "-created_at")
     return EndpointQuery(
         search=search,
-        order_by=order if order.removeprefix("-") in endpoints.ORDERS else "-created_at",
+        order_by=order if order.removeprefix("-") in ORDERS else "-created_at",
         limit=SIZE,
         cursor=cursor_at((address.number("page", 1) - 1) * SIZE),
     )

@@ -12,9 +12,9 @@ from app.ui.text import plain, tag
 from services import assets, batch_endpoints, endpoints, environments, uploads
 from services.assets import AssetQuery
 from services.core.states import AssetKind
-from services.endpoints import EndpointQuery
 from services.engines.files import walk
 from services.specs.endpoints import endpoint_name
+from services.store.endpoints import EndpointQuery
 from services.store.rows import Asset
 from services.store.serving import Deployment, Endpoint
 from services.studio import Scope
