@@ -78,6 +78,8 @@ def test_what_loads_models_is_imported_nowhere() -> None:
     found = set()
     for folder in ("services", "app", "pages"):
         for path in (ROOT / folder).rglob("*.py"):
+            if ROOT / "services" / "runtime" in path.parents:
+                continue
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
                 names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []

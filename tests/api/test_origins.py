@@ -25,7 +25,8 @@ def test_a_foreign_host_is_misdirected(lab: House, host: str):
 )
 def test_a_page_of_another_site_changes_nothing(lab: House, origin: str):
     token, cookie = f"Bearer {lab.token('ada')}", f"{COOKIE}={lab.cookie('ada')}"
-    for door in sorted(set(WRITES) | set(BROWSER_WRITES) | {"POST /auth/sign-in", "POST /auth/sign-out"}):
+    doors = {*WRITES, *BROWSER_WRITES, "POST /auth/sign-in", "POST /auth/sign-out"}
+    for door in sorted(each for each in doors if not each.startswith("GET ")):
         client = lab.anonymous(Authorization=token, Cookie=cookie, Origin=origin)
         answer = asked(client, door, WRITES.get(door) or BROWSER_WRITES.get(door), "path=main.py")
         assert (answer.status_code, answer.json()["code"]) == (403, "ForeignOrigin"), door
