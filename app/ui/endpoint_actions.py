@@ -38,10 +38,17 @@ def show(endpoint: Endpoint, found: Sequence[Deployment]) -> None:
     if parts.act("Roll back", WRITE, glyph="undo", blocked=going or nothing):
         changes.changed("The traffic is again as it was.", lambda s: rollouts.rollback(s, name))
     reason = context.may(DEPLOY) or going
-    there = context.link("new_endpoint", endpoint=name)
+    there = context.link("new_endpoint", endpoint=name, **_model(endpoint, found))
     st.html(parts.button("Add deployment", there, glyph="add", primary=True, reason=reason), width="content")
     with st.popover("More", icon=":material/more_horiz:"):
         _more(endpoint, going)
+
+
+def _model(endpoint: Endpoint, found: Sequence[Deployment]) -> dict[str, str]:
+    """Of the deployment with most traffic: what is added beside it is mostly its next version."""
+    first = max(found, key=lambda row: endpoint.traffic.get(row.name, 0), default=None)
+    name = str((first.resolved.get("model") or {}).get("name") or "") if first is not None else ""
+    return {"model": name} if name and name not in assets.UNNAMED else {}
 
 
 def _more(endpoint: Endpoint, going: str) -> None:

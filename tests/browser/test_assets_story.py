@@ -88,6 +88,7 @@ def test_every_door_tells_the_same_of_a_model(page: Page, house: House, job: str
         "print(json.dumps([version.name, version.version, (folder / 'rows.txt').read_text()]))\n"
     )
     variables = {"MLFLOW_TRACKING_URI": f"{house.url}/mlflow", "MLFLOW_TRACKING_TOKEN": token}
+    variables["MLFLOW_WORKSPACE"] = "lab"
     done = subprocess.run(
         [sys.executable, "-c", client, str(tmp_path)],
         env={**os.environ, **variables},

@@ -116,6 +116,13 @@ class Served:
         self.until(lambda: self.studio.children().get(child) not in {None, before}, f"{child} comes back")
         self.until(self.is_open, "the studio answers")
 
+    def answered(self) -> None:
+        """Waits until a caller gets an answer: the first share of traffic arrives in a moment, not at once."""
+        caller = self.load(rate=20)
+        caller.connections = 1
+        with caller.running():
+            self.until(lambda: [each for each in caller.answers if each.code == 200], "somebody answers")
+
     def is_open(self) -> bool:
         try:
             return self.client.get(self.at).status_code == 200

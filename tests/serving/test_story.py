@@ -20,6 +20,7 @@ def pair(served: Served) -> Served:
     served.deploy("blue")
     served.deploy("green", instance_count=2)
     served.traffic(blue=100)
+    served.answered()
     return served
 
 
