@@ -10,10 +10,10 @@ from typing import Any
 from services import access, endpoints, secrets
 from services.core import names
 from services.core.errors import Conflict, Invalid, Unavailable
-from services.core.times import now
 from services.engines import messages
 from services.events import emit
 from services.specs.rollouts import Alert, alert
+from services.store.endpoints import touch
 from services.store.serving import Endpoint
 from services.studio import Scope, Studio
 
@@ -54,8 +54,7 @@ def put(scope: Scope, endpoint: str, wanted: Sequence[Alert]) -> list[Alert]:
     for name in before.keys() - {names.folded(each.name) for each in wanted if each.webhook}:
         secrets.purge(scope, endpoints.webhook_place(row, name))
     row.alerts = [each.model_dump(mode="json") for each in kept]
-    row.updated_at, row.revision = now(), row.revision + 1
-    scope.session.add(row)
+    touch(scope.session, row)
     emit(scope, "endpoint", row.name, f"Alerts were set: {', '.join(repr(each.name) for each in kept) or 'none'}")
     return kept
 

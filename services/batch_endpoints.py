@@ -14,7 +14,7 @@ from services.core import names
 from services.core.errors import Conflict, Invalid, NotFound
 from services.core.paging import Page
 from services.core.states import ProvisioningState
-from services.core.times import iso, now
+from services.core.times import iso
 from services.events import emit
 from services.job_inputs import MODELS
 from services.logs import is_secret
@@ -23,7 +23,9 @@ from services.secrets import REFERENCE
 from services.specs.deployments import BatchSettings, ModelBatchDeployment, OnlineDeployment
 from services.specs.endpoints import BatchEndpoint, Invocation
 from services.specs.jobs import CommandJob, Data, Output
+from services.specs.overrides import merged
 from services.specs.problems import checked, nearest
+from services.store import endpoints as store
 from services.store.endpoints import EndpointQuery, Endpoints
 from services.store.rows import Asset, Job
 from services.store.serving import Deployment, Endpoint
@@ -116,7 +118,7 @@ def update(
     if changed:
         for key, value in changed.items():
             setattr(row, key, value)
-        _touched(scope, row)
+        store.touch(scope.session, row)
         emit(scope, EVENT, row.name, f"Batch endpoint '{row.name}' was changed: {', '.join(changed)}")
     scope.session.flush()
     return row
@@ -126,7 +128,7 @@ def delete(scope: Scope, name: str) -> None:
     """Removes it with its deployments; its jobs and their results stay."""
     access.require(scope, "batchEndpoints/delete")
     row = get(scope, name)
-    for deployment in _deployments(scope, row):
+    for deployment in store.deployments_of(scope.session, row):
         _removed(scope, deployment)
     scope.session.delete(row)
     emit(scope, EVENT, row.name, f"Batch endpoint '{row.name}' was deleted")
@@ -150,7 +152,7 @@ def create_deployment(
     access.require(scope, "batchEndpoints/deployments/write")
     endpoint = get(scope, endpoint_name)
     _require_named(spec, endpoint)
-    if names.folded(spec.name or "") in {row.folded for row in _deployments(scope, endpoint)}:
+    if names.folded(spec.name or "") in {row.folded for row in store.deployments_of(scope.session, endpoint)}:
         raise Conflict(f"Endpoint '{endpoint.name}' has a deployment '{spec.name}' already.", where="name")
     row = Deployment(
         workspace_id=scope.workspace_id,
@@ -172,7 +174,7 @@ def get_deployment(scope: Scope, endpoint_name: str, name: str) -> Deployment:
     """Raises NotFound."""
     access.require(scope, "batchEndpoints/deployments/read")
     endpoint = get(scope, endpoint_name)
-    rows = _deployments(scope, endpoint)
+    rows = store.deployments_of(scope.session, endpoint)
     for row in rows:
         if row.folded == names.folded(name):
             return row
@@ -186,7 +188,7 @@ def get_deployment(scope: Scope, endpoint_name: str, name: str) -> Deployment:
 def listed_deployments(scope: Scope, endpoint_name: str) -> list[Deployment]:
     """All of one endpoint, by name."""
     access.require(scope, "batchEndpoints/deployments/read")
-    return _deployments(scope, get(scope, endpoint_name))
+    return store.deployments_of(scope.session, get(scope, endpoint_name))
 
 
 def update_deployment(
@@ -211,7 +213,7 @@ def update_deployment(
         context = scope.session.get_one(Asset, row.environment_id).snapshot_id
     _put(scope, row, spec.model_copy(update={"name": row.name}), snapshot, context)
     row.generation += 1
-    _touched(scope, row)
+    store.touch(scope.session, row)
     emit(scope, EVENT, endpoint.name, f"Deployment '{row.name}' was changed")
     if set_default:
         _default(scope, endpoint, row)
@@ -241,7 +243,7 @@ def change_deployment(
     wanted = {key: value for key, value in changes.items() if key not in below}
     if below:
         wanted["settings"] = {**(wanted.get("settings") or {}), **below}
-    spec = checked(ModelBatchDeployment, deployments._merged(row.spec, wanted))
+    spec = checked(ModelBatchDeployment, merged(row.spec, wanted))
     return update_deployment(
         scope, endpoint_name, name, spec, snapshot=snapshot, context=context, set_default=set_default
     )
@@ -251,7 +253,7 @@ def delete_deployment(scope: Scope, endpoint_name: str, name: str) -> None:
     """Its jobs stay. Raises Conflict for the default one while there are others."""
     access.require(scope, "batchEndpoints/deployments/delete")
     endpoint, row = get(scope, endpoint_name), get_deployment(scope, endpoint_name, name)
-    others = [each.name for each in _deployments(scope, endpoint) if each.id != row.id]
+    others = [each.name for each in store.deployments_of(scope.session, endpoint) if each.id != row.id]
     if others and endpoint.default_deployment == row.name:
         raise Conflict(
             f"'{row.name}' is the default deployment of '{endpoint.name}'.",
@@ -259,7 +261,7 @@ def delete_deployment(scope: Scope, endpoint_name: str, name: str) -> None:
         )
     if endpoint.default_deployment == row.name:
         endpoint.default_deployment = ""
-        _touched(scope, endpoint)
+        store.touch(scope.session, endpoint)
     _removed(scope, row)
     emit(scope, EVENT, endpoint.name, f"Deployment '{row.name}' was deleted")
     scope.session.flush()
@@ -270,7 +272,7 @@ def default_of(scope: Scope, endpoint: Endpoint) -> str:
     access.require(scope, "batchEndpoints/read")
     if endpoint.default_deployment:
         return endpoint.default_deployment
-    rows = _deployments(scope, endpoint)
+    rows = store.deployments_of(scope.session, endpoint)
     return rows[0].name if len(rows) == 1 else ""
 
 
@@ -402,14 +404,6 @@ def _of(scope: Scope) -> Endpoints:
     return Endpoints(scope.session, scope.workspace_id, BATCH)
 
 
-def _deployments(scope: Scope, endpoint: Endpoint) -> list[Deployment]:
-    return list(
-        scope.session.exec(
-            select(Deployment).where(Deployment.endpoint_id == endpoint.id).order_by(col(Deployment.folded))
-        )
-    )
-
-
 def _require_named(spec: ModelBatchDeployment, endpoint: Endpoint) -> None:
     if not spec.name:
         raise Invalid("A deployment needs a name.", where="name")
@@ -463,7 +457,7 @@ def _removed(scope: Scope, row: Deployment) -> None:
 def _default(scope: Scope, endpoint: Endpoint, row: Deployment) -> None:
     if endpoint.default_deployment != row.name:
         endpoint.default_deployment = row.name
-        _touched(scope, endpoint)
+        store.touch(scope.session, endpoint)
         emit(scope, EVENT, endpoint.name, f"'{row.name}' is the default deployment")
 
 
@@ -471,7 +465,7 @@ def _asked(scope: Scope, endpoint: Endpoint, name: str | None) -> Deployment:
     chosen = name or default_of(scope, endpoint)
     if chosen:
         return get_deployment(scope, endpoint.name, chosen)
-    rows = _deployments(scope, endpoint)
+    rows = store.deployments_of(scope.session, endpoint)
     if not rows:
         raise Conflict(f"Endpoint '{endpoint.name}' has no deployment yet.")
     raise Invalid(
@@ -592,9 +586,3 @@ def _created(row: Endpoint | Deployment) -> dict[str, Any]:
         "created_by": row.created_by,
         "last_modified_at": iso(row.updated_at),
     }
-
-
-def _touched(scope: Scope, row: Endpoint | Deployment) -> None:
-    row.updated_at = now()
-    row.revision += 1
-    scope.session.add(row)

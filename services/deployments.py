@@ -18,7 +18,7 @@ from services import access, assets, endpoints, environments, lineage, locations
 from services.core import names, refs
 from services.core.errors import Conflict, Invalid, NotFound
 from services.core.states import AssetKind, ProvisioningState, ReplicaState
-from services.core.times import iso, now
+from services.core.times import iso
 from services.engines import files, mlmodel
 from services.events import emit
 from services.logs import is_secret, redacted
@@ -29,8 +29,10 @@ from services.specs.deployments import InlineModel, OnlineDeployment, RequestSet
 from services.specs.environments import Environment
 from services.specs.local import is_uri
 from services.specs.models import Model
+from services.specs.overrides import merged
 from services.specs.problems import checked, nearest
 from services.specs.source import load
+from services.store.endpoints import touch
 from services.store.rows import Asset, Event
 from services.store.serving import Deployment, Endpoint, Replica
 from services.studio import Scope
@@ -165,7 +167,7 @@ def update(
     is_anew = _what_runs(row) != before or row.provisioning_state == ProvisioningState.Failed
     if is_anew:
         _anew(row)
-    _touched(scope, row)
+    touch(scope.session, row)
     what = "is being updated" if is_anew else "was changed"
     _tell(scope, endpoint, row, f"Deployment '{row.name}' {what}")
     scope.session.flush()
@@ -185,7 +187,7 @@ def change(
     """The same for some fields of what was written: mappings are changed field by field, null takes one away."""
     access.require(scope, "onlineEndpoints/deployments/write")
     row = get(scope, endpoint_name, name)
-    spec = checked(OnlineDeployment, _merged(row.spec, changes))
+    spec = checked(OnlineDeployment, merged(row.spec, changes))
     return update(scope, endpoint_name, name, spec, snapshot=snapshot, context=context, code_name=code_name)
 
 
@@ -209,7 +211,7 @@ def scale(scope: Scope, endpoint_name: str, name: str, count: int) -> Deployment
         return row
     before, row.instance_count = row.instance_count, count
     row.spec = {**row.spec, "instance_count": count}
-    _touched(scope, row)
+    touch(scope.session, row)
     endpoint = endpoints.get(scope, endpoint_name)
     _tell(scope, endpoint, row, f"Deployment '{row.name}' went from {_instances(before)} to {_instances(count)}")
     scope.session.flush()
@@ -225,7 +227,7 @@ def delete(scope: Scope, endpoint_name: str, name: str) -> Deployment:
         return row
     endpoints.forget(scope, endpoint, row.name)
     row.desired, row.provisioning_state = "delete", ProvisioningState.Deleting
-    _touched(scope, row)
+    touch(scope.session, row)
     _tell(scope, endpoint, row, f"Deployment '{row.name}' is being deleted")
     scope.session.flush()
     return row
@@ -607,19 +609,6 @@ def _count(spec: OnlineDeployment, wanted: int | None = None) -> int:
     return max(limits.min_instances or 1, min(count, limits.max_instances or count))
 
 
-def _merged(written: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    found = dict(written)
-    for key, value in changes.items():
-        here = found.get(key)
-        if value is None:
-            found.pop(key, None)
-        elif isinstance(value, Mapping) and isinstance(here, Mapping):
-            found[key] = _merged(here, value)
-        else:
-            found[key] = value
-    return found
-
-
 def _context_of(scope: Scope, row: Deployment, spec: OnlineDeployment) -> str | None:
     """The build context that was sent before, for a definition that has one still."""
     if not isinstance(spec.environment, Environment) or spec.environment.build is None:
@@ -725,12 +714,6 @@ def _secrets_of(scope: Scope, row: Deployment) -> list[bytes]:
 
 def _instances(count: int) -> str:
     return f"{count} instance{'s' * (count != 1)}"
-
-
-def _touched(scope: Scope, row: Deployment) -> None:
-    row.updated_at = now()
-    row.revision += 1
-    scope.session.add(row)
 
 
 def _tell(scope: Scope, endpoint: Endpoint, row: Deployment, message: str) -> None:

@@ -19,6 +19,7 @@ from services.core.times import iso, now
 from services.events import emit
 from services.specs.endpoints import OnlineEndpoint
 from services.specs.problems import nearest
+from services.store import endpoints as store
 from services.store.endpoints import EndpointQuery, Endpoints
 from services.store.rows import Event, Fact, Token
 from services.store.serving import Deployment, Endpoint, Rollout
@@ -128,7 +129,7 @@ def update(
     if mirror_traffic is not None:
         _mirror(scope, row, mirror_traffic, row.traffic if traffic is None else traffic)
     if traffic is not None:
-        shift(scope, row, _checked(traffic, _deployments(scope, row), row, where="traffic"))
+        shift(scope, row, _checked(traffic, store.deployments_of(scope.session, row), row, where="traffic"))
     changes: dict[str, Any] = {
         "description": description,
         "tags": dict(tags) if tags is not None else None,
@@ -140,7 +141,7 @@ def update(
     if changed:
         for key, value in changed.items():
             setattr(row, key, value)
-        _touched(scope, row)
+        store.touch(scope.session, row)
         _tell(scope, row, f"Endpoint '{row.name}' was changed: {', '.join(changed)}")
     scope.session.flush()
     return row
@@ -162,7 +163,7 @@ def shift(scope: Scope, row: Endpoint, traffic: Mapping[str, int], *, reason: st
         return
     before, row.previous_traffic, row.traffic = row.traffic, row.traffic, wanted
     row.mirror_traffic = {name: share for name, share in row.mirror_traffic.items() if wanted.get(name) != 100}
-    _touched(scope, row)
+    store.touch(scope.session, row)
     _tell(scope, row, f"Traffic of '{row.name}' went from {spoken(before)} to {spoken(wanted)}", reason=reason)
 
 
@@ -184,7 +185,7 @@ def forget(scope: Scope, row: Endpoint, name: str) -> None:
         )
     row.traffic = {each: share for each, share in row.traffic.items() if each != name}
     row.mirror_traffic = {each: share for each, share in row.mirror_traffic.items() if each != name}
-    _touched(scope, row)
+    store.touch(scope.session, row)
 
 
 def start(scope: Scope, name: str) -> Endpoint:
@@ -212,11 +213,11 @@ def delete(scope: Scope, name: str) -> Endpoint:
         secrets.purge(scope, webhook_place(row, str(alert["name"])))
     row.key_hashes = {}
     scope.session.connection().execute(delete_rows(Token).where(col(Token.endpoint_id) == row.id))
-    for deployment in _deployments(scope, row):
+    for deployment in store.deployments_of(scope.session, row):
         deployment.desired, deployment.provisioning_state = "delete", ProvisioningState.Deleting
         deployment.revision += 1
         scope.session.add(deployment)
-    _touched(scope, row)
+    store.touch(scope.session, row)
     _tell(scope, row, f"Endpoint '{row.name}' is being deleted")
     scope.session.flush()
     return row
@@ -238,7 +239,7 @@ def regenerate(scope: Scope, name: str, which: Which) -> Endpoint:
         raise Invalid(f"{str(which)[:80]!r} is no key.", where="key_type", hint="One of: primary, secondary.")
     row = _keyed_row(scope, name)
     row.key_hashes = {**row.key_hashes, which: _keyed(scope, row, which)}
-    _touched(scope, row)
+    store.touch(scope.session, row)
     _tell(scope, row, f"The {which} key of endpoint '{row.name}' was made anew")
     scope.session.flush()
     return row
@@ -279,7 +280,7 @@ def opener(studio: Studio, row: Endpoint) -> Issued:
 def deployments_of(scope: Scope, row: Endpoint) -> list[Deployment]:
     """Those behind it, by name."""
     access.require(scope, "onlineEndpoints/read")
-    return _deployments(scope, row)
+    return store.deployments_of(scope.session, row)
 
 
 def events_of(scope: Scope, row: Endpoint) -> list[Event]:
@@ -392,16 +393,10 @@ def _wished(scope: Scope, name: str, desired: str, past: str) -> Endpoint:
     row = _changing(scope, name)
     if row.desired != desired:
         row.desired = desired
-        _touched(scope, row)
+        store.touch(scope.session, row)
         _tell(scope, row, f"Endpoint '{row.name}' was {past}")
         scope.session.flush()
     return row
-
-
-def _deployments(scope: Scope, row: Endpoint) -> list[Deployment]:
-    return list(
-        scope.session.exec(select(Deployment).where(Deployment.endpoint_id == row.id).order_by(col(Deployment.folded)))
-    )
 
 
 def _checked(
@@ -441,11 +436,8 @@ def _unknown(name: str, known: Sequence[str], endpoint: Endpoint, where: str) ->
 
 
 def _mirror(scope: Scope, row: Endpoint, wanted: Mapping[str, int], live: Mapping[str, int]) -> None:
-    mirror = {
-        name: share
-        for name, share in _checked(wanted, _deployments(scope, row), row, where="mirror_traffic").items()
-        if share
-    }
+    rows = store.deployments_of(scope.session, row)
+    mirror = {name: share for name, share in _checked(wanted, rows, row, where="mirror_traffic").items() if share}
     alone = {names.folded(name) for name, share in live.items() if share == 100}
     for name in mirror:
         if names.folded(name) in alone:
@@ -456,7 +448,7 @@ def _mirror(scope: Scope, row: Endpoint, wanted: Mapping[str, int], live: Mappin
     if mirror == row.mirror_traffic:
         return
     before, row.mirror_traffic = row.mirror_traffic, mirror
-    _touched(scope, row)
+    store.touch(scope.session, row)
     _tell(scope, row, f"Mirrored traffic of '{row.name}' went from {spoken(before)} to {spoken(mirror)}")
 
 
@@ -534,12 +526,6 @@ def _place(row: Endpoint, which: str) -> str:
 def _reached(studio: Studio, fact: Fact | None) -> str:
     public = studio.settings.gateway_public_url.rstrip("/")
     return public or (str(fact.value.get("url") or _GATEWAY).rstrip("/") if fact is not None else _GATEWAY)
-
-
-def _touched(scope: Scope, row: Endpoint) -> None:
-    row.updated_at = now()
-    row.revision += 1
-    scope.session.add(row)
 
 
 def _tell(scope: Scope, row: Endpoint, message: str, *, reason: str = "") -> None:

@@ -1,7 +1,7 @@
 """`--set a.b.c=value`: changes what a file says before it is checked."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -22,6 +22,20 @@ def apply(value: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
             raise Invalid(f"'{setting[:120]}' is not a setting.", where="--set", hint="Write --set name.name=value.")
         _put(changed, parts, scalar(text), setting)
     return changed
+
+
+def merged(written: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy with the changed fields, mappings field by field; None takes one away."""
+    found = dict(written)
+    for key, value in changes.items():
+        here = found.get(key)
+        if value is None:
+            found.pop(key, None)
+        elif isinstance(value, Mapping) and isinstance(here, Mapping):
+            found[key] = merged(here, value)
+        else:
+            found[key] = value
+    return found
 
 
 def _put(here: Any, parts: list[str], value: Any, setting: str) -> None:

@@ -1,4 +1,4 @@
-"""Questions about endpoints of one kind, online or batch."""
+"""Questions about endpoints of one kind, online or batch, and about what stands behind one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,8 @@ from sqlmodel import Session, col, select
 from services.core import names
 from services.core.errors import Invalid
 from services.core.paging import Page, cut
-from services.store.serving import Endpoint
+from services.core.times import now
+from services.store.serving import Deployment, Endpoint
 
 ORDERS = {"name": Endpoint.folded, "created_at": Endpoint.created_at, "updated_at": Endpoint.updated_at}
 _SUGGESTED = 200
@@ -69,3 +70,17 @@ class Endpoints:
 
     def _all(self) -> Any:
         return select(Endpoint).where(Endpoint.workspace_id == self.workspace_id, Endpoint.kind == self.kind)
+
+
+def deployments_of(session: Session, endpoint: Endpoint) -> list[Deployment]:
+    """Those behind it, by name."""
+    return list(
+        session.exec(select(Deployment).where(Deployment.endpoint_id == endpoint.id).order_by(col(Deployment.folded)))
+    )
+
+
+def touch(session: Session, row: Endpoint | Deployment) -> None:
+    """Notes that somebody has changed it: when, and that it is another revision."""
+    row.updated_at = now()
+    row.revision += 1
+    session.add(row)

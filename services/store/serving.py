@@ -144,7 +144,6 @@ class Rollout(SQLModel, table=True):
     state: RolloutState = Field(default=RolloutState.Running, sa_type=String)
     step: int = 0
     step_at: datetime = _stamped()
-    desired: str = "run"
     message: str = ""
     created_at: datetime = _created()
     created_by: str = ""

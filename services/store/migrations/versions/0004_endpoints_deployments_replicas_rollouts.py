@@ -139,7 +139,6 @@ def upgrade() -> None:
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("step", sa.Integer(), nullable=False),
         sa.Column("step_at", UtcDateTime(length=27), nullable=False),
-        sa.Column("desired", AutoString(), nullable=False),
         sa.Column("message", AutoString(), nullable=False),
         sa.Column("created_at", UtcDateTime(length=27), nullable=False),
         sa.Column("created_by", AutoString(), nullable=False),
