@@ -7,15 +7,13 @@ from typing import Any
 import streamlit as st
 
 from app import context
-from app.ui import address, changes, confirm, endpoint_words, parts
+from app.ui import address, changes, confirm, endpoint_assets, endpoint_words, parts
 from app.ui.text import Markup, join, plain, tag
-from services import assets, batch_endpoints
-from services.core.errors import AtelierError
+from services import batch_endpoints
 from services.core.times import spoken
 from services.specs.deployments import BatchSettings, ModelBatchDeployment
 from services.store.rows import Asset
 from services.store.serving import Deployment, Endpoint
-from services.studio import Scope
 
 WRITE = "batchEndpoints/write"
 DEPLOY = "batchEndpoints/deployments/write"
@@ -49,7 +47,10 @@ def seen(name: str) -> Seen:
     with context.scope() as s:
         row = batch_endpoints.get(s, name)
         rows = batch_endpoints.listed_deployments(s, name)
-        cards = [Card(each, _asset(s, each.model_id), _asset(s, each.environment_id)) for each in rows]
+        cards = [
+            Card(each, endpoint_assets.seen(s, each.model_id), endpoint_assets.seen(s, each.environment_id))
+            for each in rows
+        ]
         uri = str(batch_endpoints.as_json(s, row, context.studio().settings.reached_at)["scoring_uri"])
         return Seen(row, cards, batch_endpoints.default_of(s, row), uri)
 
@@ -275,8 +276,8 @@ def _facts(card: Card) -> Markup:
     by_model = not row.spec.get("environment")
     spec: Mapping[str, Any] = row.spec
     lines: list[tuple[str, str | None]] = [
-        ("Model", _link("model", card.model)),
-        ("Environment", _link("environment", card.environment, "The model's own" if by_model else "")),
+        ("Model", endpoint_assets.link("model", card.model)),
+        ("Environment", endpoint_assets.link("environment", card.environment, "The model's own" if by_model else "")),
         ("Script", tag("span", plain(script, 200), cls="at-mono") if script else "None: an MLflow model"),
         ("Files at once", f"{settings.mini_batch_size:,} a mini-batch"),
         ("Workers", f"{settings.max_concurrency_per_instance} an instance"),
@@ -313,22 +314,3 @@ def _attributes(found: Seen) -> Markup:
             *((plain(key, 80), plain(value, 300)) for key, value in row.properties.items()),
         ]
     )
-
-
-def _link(screen: str, asset: Asset | None, own: str = "") -> Markup | None:
-    if asset is None:
-        return None
-    if asset.is_anonymous:
-        return tag("span", own or "Written in the deployment", cls="at-muted")
-    there = context.link(screen, name=asset.name, version=asset.version)
-    return tag("a", plain(f"{asset.name}:{asset.version}", 160), href=there)
-
-
-def _asset(scope: Scope, asset_id: str | None) -> Asset | None:
-    """None for one that may not be seen, or is gone."""
-    if asset_id is None:
-        return None
-    try:
-        return assets.get_by_id(scope, asset_id)
-    except AtelierError:
-        return None

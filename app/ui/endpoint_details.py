@@ -8,10 +8,10 @@ from typing import Any
 import streamlit as st
 
 from app import context
-from app.ui import address, changes, endpoint_words, parts
+from app.ui import address, changes, endpoint_assets, endpoint_words, parts
 from app.ui.endpoint_traffic import sliders
 from app.ui.text import Markup, bare, join, plain, tag
-from services import assets, deployments, endpoints, requests, rollouts
+from services import deployments, endpoints, requests, rollouts
 from services.core.errors import AtelierError
 from services.core.states import ProvisioningState, ReplicaState
 from services.core.times import iso, now, spoken
@@ -111,8 +111,8 @@ def _card(scope: Scope, row: Deployment, window: Window) -> Card:
     return Card(
         row,
         [each for each in deployments.replicas(scope, row) if each.state not in ENDED][::-1],
-        _asset(scope, row.model_id),
-        _asset(scope, row.environment_id),
+        endpoint_assets.seen(scope, row.model_id),
+        endpoint_assets.seen(scope, row.environment_id),
         _log(scope, row) if row.provisioning_state == ProvisioningState.Failed else "",
         window,
     )
@@ -124,16 +124,6 @@ def _log(scope: Scope, row: Deployment) -> str:
         return deployments.logs(scope, row, tail=LOG_LINES)
     except AtelierError:
         return ""
-
-
-def _asset(scope: Scope, asset_id: str | None) -> Asset | None:
-    """None for one that may not be seen, or is gone."""
-    if asset_id is None:
-        return None
-    try:
-        return assets.get_by_id(scope, asset_id)
-    except AtelierError:
-        return None
 
 
 def _figures(found: Seen) -> Markup:
@@ -292,8 +282,11 @@ def _facts(card: Card) -> Markup:
     by_model = not spec.get("environment")
     collected = "On" if spec.get("data_collector") else "Off"
     lines: list[tuple[str, str | None]] = [
-        ("Model", _link("model", card.model) or plain(str((resolved.get("model") or {}).get("path", "")), 200)),
-        ("Environment", _link("environment", card.environment, "The model's own" if by_model else "")),
+        (
+            "Model",
+            endpoint_assets.link("model", card.model) or plain(str((resolved.get("model") or {}).get("path", "")), 200),
+        ),
+        ("Environment", endpoint_assets.link("environment", card.environment, "The model's own" if by_model else "")),
         ("Script", tag("span", plain(resolved["script"], 200), cls="at-mono") if resolved.get("script") else None),
         ("Server", endpoint_words.SERVERS.get(str(resolved.get("server", "")))),
         ("Instances", f"{_ready(card)} of {row.instance_count} ready"),
@@ -314,15 +307,6 @@ def _size(spec: Mapping[str, Any]) -> Markup:
     kind, resources = spec.get("instance_type"), spec.get("resources")
     said = endpoint_words.sized(kind, resources, context.fact("engine"))
     return tag("span", said, title=plain(kind, 80) if kind else None)
-
-
-def _link(screen: str, asset: Asset | None, own: str = "") -> Markup | None:
-    if asset is None:
-        return None
-    if asset.is_anonymous:
-        return tag("span", own or "Written in the deployment", cls="at-muted")
-    there = context.link(screen, name=asset.name, version=asset.version)
-    return tag("a", plain(f"{asset.name}:{asset.version}", 160), href=there)
 
 
 def _replicas(replicas: Sequence[Replica]) -> Markup | None:
