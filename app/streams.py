@@ -9,9 +9,9 @@ from urllib.parse import quote
 
 import anyio
 import anyio.to_thread
-import orjson
 from starlette.responses import Response, StreamingResponse
 
+from app import sse
 from app.api.caller import Caller
 from services import artifacts, jobs, logs
 from services.core.errors import AtelierError
@@ -19,9 +19,6 @@ from services.store.rows import Principal
 from services.studio import Studio
 
 PIECE = 1 << 20
-POLL_SECONDS = 0.25
-LOOK_SECONDS = 2.0
-KEEP_ALIVE_SECONDS = 15.0
 _RANGE = re.compile(r"\Abytes=(\d{0,18})-(\d{0,18})\Z", re.ASCII)
 # What comes from jobs is never run in the studio's origin.
 SAFE = {
@@ -52,11 +49,8 @@ def log(asking: Caller, workspace: str, name: str, path: str, offset: int) -> Re
 
     Goes on at `Last-Event-ID` when the browser comes back; ends when who asked is signed out.
     """
-    seen = asking.request.headers.get("last-event-id", "")
-    start = int(seen) if seen.isdecimal() and len(seen) < 19 else offset
-    events = _events(asking, workspace, name, path, start)
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(events, headers=headers, media_type="text/event-stream")
+    start = sse.resumed(asking.request, offset)
+    return sse.answered(_events(asking, workspace, name, path, start))
 
 
 def archive(studio: Studio, principal: Principal, workspace: str, name: str) -> Response:
@@ -78,44 +72,35 @@ async def _events(asking: Caller, workspace: str, name: str, path: str, offset: 
     studio, principal = asking.studio, asking.principal
     live = await anyio.to_thread.run_sync(_live, studio, principal, workspace, name, path)
     seen, looked, told = (-1, -1), 0.0, anyio.current_time()
-    yield b"retry: 1000\n\n"
+    yield sse.BEGINNING
     while True:
         at = anyio.current_time()
-        grown = await anyio.to_thread.run_sync(_grown, live)
-        if grown != seen or at - looked > LOOK_SECONDS:
+        grown = await anyio.to_thread.run_sync(sse.grown, live)
+        if grown != seen or at - looked > sse.LOOK_SECONDS:
             seen, looked = grown, at
             if not await asking.alive():
-                yield _event(offset, "You are not signed in any more.", kind="gone")
+                yield sse.event(offset, "You are not signed in any more.", kind="gone")
                 return
             try:
                 chunk = await anyio.to_thread.run_sync(_read, studio, principal, workspace, name, path, offset)
             except AtelierError as error:
-                yield _event(offset, error.message, kind="gone")
+                yield sse.event(offset, error.message, kind="gone")
                 return
             if chunk.data:
                 told = at
-                yield _event(chunk.offset, chunk.data.decode("utf-8", "replace"))
+                yield sse.event(chunk.offset, chunk.data.decode("utf-8", "replace"))
             is_behind = chunk.offset - offset > logs.CHUNK // 2
             offset = chunk.offset
             if chunk.ended:
-                yield _event(offset, "", kind="end")
+                yield sse.event(offset, "", kind="end")
                 return
             if is_behind:  # what has just been written is left to the next look, or there would be one a line
                 looked = 0.0
                 continue
-        if at - told > KEEP_ALIVE_SECONDS:
+        if at - told > sse.KEEP_ALIVE_SECONDS:
             told = at
-            yield b": still here\n\n"
-        await anyio.sleep(POLL_SECONDS)
-
-
-def _grown(live: Path) -> tuple[int, int]:
-    """Changes when the file does."""
-    try:
-        facts = live.stat()
-    except OSError:
-        return -1, -1
-    return facts.st_size, facts.st_mtime_ns
+            yield sse.STILL_HERE
+        await anyio.sleep(sse.POLL_SECONDS)
 
 
 def _live(studio: Studio, principal: Principal, workspace: str, name: str, path: str) -> Path:
@@ -126,11 +111,6 @@ def _live(studio: Studio, principal: Principal, workspace: str, name: str, path:
 def _read(studio: Studio, principal: Principal, workspace: str, name: str, path: str, offset: int) -> logs.Chunk:
     with studio.scope(principal, workspace) as scope:
         return logs.read(scope, name, file=path, offset=offset)
-
-
-def _event(offset: int, text: str, *, kind: str = "") -> bytes:
-    head = f"event: {kind}\n".encode() if kind else b""
-    return head + f"id: {offset}\n".encode() + b"data: " + orjson.dumps(text) + b"\n\n"
 
 
 def _span(wanted: str | None, size: int) -> tuple[int, int] | None:
