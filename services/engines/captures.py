@@ -10,7 +10,6 @@ import os
 import re
 import uuid
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any, Literal, TypeAlias
 
 import orjson
 
+from services.engines import files
 from services.engines.routes import Capture
 
 log = logging.getLogger("atelier.captures")
@@ -39,7 +39,6 @@ TEXT_LIMIT = 64 << 10
 
 _TABULAR = frozenset({"model_inputs", "model_outputs"})
 _NAME = re.compile(r"\A[A-Za-z0-9_][A-Za-z0-9_-]{0,63}\Z", re.ASCII)
-_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -87,7 +86,9 @@ class Captures:
     def _append(self, folder: Path, place: str, content: bytes) -> None:
         """To the file of this process, or to its next one when that is full."""
         key = f"{folder}/{place}"
-        inner = _made(folder.parents[2], "/".join([*folder.parts[-3:], place]))  # the store itself is the studio's
+        store = folder.parents[2]  # the studio's own; below it jobs write too, and no link of theirs is taken
+        store.mkdir(parents=True, exist_ok=True)
+        inner = files.made_below(store, [*folder.parts[-3:], *place.split("/")])
         try:
             while True:
                 number = self._numbers.get(key, 1)
@@ -176,18 +177,3 @@ def _spared(row: Any, gone: set[int]) -> Any:
 
 def _printable(text: str) -> str:
     return text[:2048].encode("utf-8", "replace").decode()
-
-
-def _made(root: Path, place: str) -> int:
-    """The folder below `root`, opened, made where it was missing. Jobs write here too: no link of theirs is taken."""
-    root.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(root, _FOLDER)
-    for part in place.split("/"):
-        try:
-            with suppress(FileExistsError):
-                os.mkdir(part, 0o755, dir_fd=descriptor)
-            inner = os.open(part, _FOLDER, dir_fd=descriptor)
-        finally:
-            os.close(descriptor)
-        descriptor = inner
-    return descriptor

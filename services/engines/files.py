@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -276,7 +276,7 @@ def _free(target: Path) -> int:
 def _take(source: Path, target: Path) -> int:
     found = source.lstat()
     mode = (found.st_mode & 0o755) | 0o600  # no setuid programs, and readable for us
-    folder = _made(target)
+    folder = made_below(Path("/"), target.parts[1:])
     try:
         if found.st_nlink == 1:
             if stat.S_IMODE(found.st_mode) != mode:
@@ -293,10 +293,10 @@ def _take(source: Path, target: Path) -> int:
     return found.st_size
 
 
-def _made(folder: Path) -> int:
-    """The folder opened, made where it was missing; no part of its path is followed if it is a link."""
-    descriptor = os.open("/", _FOLDER)
-    for part in folder.parts[1:]:
+def made_below(root: Path, parts: Sequence[str]) -> int:
+    """A folder below `root`, opened, made where it was missing; no part of its path is followed if it is a link."""
+    descriptor = os.open(root, _FOLDER)
+    for part in parts:
         try:
             with suppress(FileExistsError):
                 os.mkdir(part, 0o755, dir_fd=descriptor)
