@@ -49,14 +49,12 @@ def shared(app: typer.Typer, noun: str, folder: str, columns: tuple[str, ...] = 
 
     @app.command(help="Changes description, tags, properties or stage; content never changes.")
     def update(name: name_, version: version_ = "", label: Label = "", set_: Settings = None) -> None:
-        from services.specs import fields, overrides
+        from services.specs import overrides
 
         at = path(name, version, label)
         client = Client()
         now = client.ask("GET", at)
-        change = overrides.apply({key: now[key] for key in ("tags", "properties")}, set_ or [])
-        for texts in ("tags", "properties"):
-            change[texts] = {key: fields.text_of(value) for key, value in change[texts].items()}
+        change = overrides.changed({key: now[key] for key in ("tags", "properties")}, set_ or [])
         printing.show(client.ask("PATCH", at, json=change))
 
     @app.command(help="Hides a version, or all of them, from lists; what names it still works.")

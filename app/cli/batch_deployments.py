@@ -5,9 +5,10 @@ from typing import Annotated, Any
 import typer
 
 from app.cli import completion, printing
-from app.cli.batch_endpoints import Most, NoWait, Settings, path
+from app.cli.batch_endpoints import Most, Settings, path
 from app.cli.client import Client, named, part
 from app.cli.jobs import COLUMNS as JOB_COLUMNS
+from app.cli.provisioning import NothingToWait
 from services.core.errors import Invalid
 
 app = typer.Typer(help="Batch deployments: models behind a batch endpoint.", no_args_is_help=True)
@@ -29,7 +30,7 @@ def create(
     endpoint_name: Endpoint = "",
     set_default: Default = False,
     set_: Settings = None,
-    no_wait: NoWait = False,
+    no_wait: NothingToWait = False,
 ) -> None:
     """Creates a deployment and prints it; local code and models are sent."""
     client = Client()
@@ -57,7 +58,7 @@ def update(
     endpoint_name: Endpoint = "",
     set_default: Default = False,
     set_: Settings = None,
-    no_wait: NoWait = False,
+    no_wait: NothingToWait = False,
 ) -> None:
     """Changes a deployment: by a file, by --set of single fields, or to be the default."""
     from services.specs import overrides
@@ -79,7 +80,7 @@ def delete(
     name: Name,
     endpoint_name: Endpoint,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    no_wait: NoWait = False,
+    no_wait: NothingToWait = False,
 ) -> None:
     """Deletes a deployment; its jobs stay. Not the default one while there are others."""
     at = _path(endpoint_name, name)
@@ -112,14 +113,4 @@ def _sent(client: Client, file: str, settings: list[str], name: str, endpoint: s
         raise Invalid("A deployment needs a name.", where=written.where(("name",)))
     if not found.spec.endpoint_name:
         raise Invalid("Which endpoint?", where="--endpoint-name")
-    spec = found.spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True)
-    body: dict[str, Any] = {"spec": spec}
-    if found.code is not None:
-        body["snapshot"] = upload.send(client, found.code, "code").id
-    if found.context is not None:
-        body["context"] = upload.send(client, found.context, "context", ignore=False).id
-    if found.model is not None:
-        inside = found.model.name if found.model.is_dir() else ""
-        kept = upload.send(client, found.model, "data", what="model", inside=inside)
-        spec["model"]["path"] = f"azureml://uploads/{kept.id}/{found.model.name}"
-    return found.spec.endpoint_name, body
+    return found.spec.endpoint_name, upload.deployment(client, found)

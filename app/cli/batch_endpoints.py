@@ -8,6 +8,7 @@ import typer
 from app.cli import completion, printing
 from app.cli.client import Client, in_workspace, named, part
 from app.cli.jobs import COLUMNS as JOB_COLUMNS
+from app.cli.provisioning import NothingToWait
 from services.core.errors import Invalid
 
 app = typer.Typer(help="Batch endpoints: addresses that take whole files and answer with a job.", no_args_is_help=True)
@@ -19,7 +20,6 @@ Name = Annotated[
 File = Annotated[str, typer.Option("--file", "-f", help="The endpoint's YAML file; - reads standard input.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="field.field=value; changes what the file says.")]
 Tags = Annotated[list[str] | None, typer.Option("--tags", "--tag", help="key=value; may be repeated.")]
-NoWait = Annotated[bool, typer.Option("--no-wait", help="Accepted: there is nothing to wait for.")]
 Most = Annotated[int, typer.Option("--max-results", "-r", min=1, max=1000, help="At most so many.")]
 
 
@@ -30,7 +30,7 @@ def create(
     description: Annotated[str, typer.Option("--description", help="What it is for.")] = "",
     tags: Tags = None,
     set_: Settings = None,
-    no_wait: NoWait = False,
+    no_wait: NothingToWait = False,
 ) -> None:
     """Creates an endpoint and prints it; deployments are added to it."""
     spec = _read(file, [*(set_ or []), *(f"tags.{tag}" for tag in tags or [])], name, description)
@@ -65,11 +65,11 @@ def update(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="defaults.deployment_name=…, description=…, tags.key=value.")
     ] = None,
-    no_wait: NoWait = False,
+    no_wait: NothingToWait = False,
 ) -> None:
     """Changes the default deployment, the description or tags."""
     from app.cli.workspaces import details
-    from services.specs import fields, overrides
+    from services.specs import overrides
 
     client = Client()
     written = _read(file, [], name, "") if file else {}
@@ -79,9 +79,7 @@ def update(
     }
     if set_:
         now = client.ask("GET", path(name))
-        value = overrides.apply({"tags": now["tags"], "properties": now["properties"], **value}, set_)
-        for key in ("tags", "properties"):
-            value[key] = {word: fields.text_of(each) for word, each in value[key].items()}
+        value = overrides.changed({"tags": now["tags"], "properties": now["properties"], **value}, set_)
     value |= details(None, description, tags)
     if defaults is not None:
         value["defaults"] = {"deployment_name": defaults.removeprefix("deployment_name=")}
@@ -95,7 +93,7 @@ def update(
 def delete(
     name: Name,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    no_wait: NoWait = False,
+    no_wait: NothingToWait = False,
 ) -> None:
     """Deletes an endpoint with its deployments; its jobs and their results stay."""
     at = path(name)

@@ -60,11 +60,10 @@ def update(
         body = {"credentials": written.value["credentials"], "validate": validate}
         _asked("PUT", f"{_at(name)}/authentication", body)
         return
-    from services.specs import fields, overrides
+    from services.specs import overrides
 
     now = Client().ask("GET", _at(name))
-    change = overrides.apply({"tags": now["tags"]}, set_ or [])
-    change["tags"] = {key: fields.text_of(value) for key, value in change["tags"].items()}
+    change = overrides.changed({"tags": now["tags"]}, set_ or [])
     printing.show(Client().ask("PATCH", _at(name), json=change))
 
 

@@ -46,8 +46,7 @@ def read(
     here = {name: _here(each, base, written, name) for name, each in spec.inputs.items() if isinstance(each, Data)}
     for name, found in here.items():
         if found is not None:
-            kept = upload.send(client, found, "data", what=name)
-            sent["inputs"][name]["path"] = f"azureml://uploads/{kept.id}/{found.name if found.is_file() else ''}"
+            sent["inputs"][name]["path"] = upload.data(client, found, what=name)
     return sent
 
 

@@ -157,11 +157,10 @@ def update(
     client = Client()
     change = details(display_name, description, tags)
     if set_:
-        from services.specs import fields, overrides
+        from services.specs import overrides
 
         current = client.ask("GET", _path(name))
-        change = overrides.apply({"tags": current["tags"], **change}, set_)
-        change["tags"] = {key: fields.text_of(value) for key, value in change["tags"].items()}
+        change = overrides.changed({"tags": current["tags"], **change}, set_)
     printing.show(client.ask("PATCH", _path(name), json=change))
 
 

@@ -7,7 +7,8 @@ import typer
 from app.cli import completion, printing, provisioning
 from app.cli.client import Client, in_workspace, part
 from app.cli.online_deployments import deployment_path
-from app.cli.online_endpoints import FOLDER, NoWait, path
+from app.cli.online_endpoints import FOLDER, path
+from app.cli.provisioning import NoWait
 from services.core.errors import Invalid, NotFound
 
 

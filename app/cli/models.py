@@ -53,8 +53,7 @@ def create(
     body = spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True)
     if not local.is_uri(spec.path):
         here = local.existing(spec.path, base, written.where(("path",)) if file and not path else "--path")
-        sent = upload.send(client, here, "data", what=spec.name, inside=here.name if here.is_dir() else "")
-        body["path"] = f"azureml://uploads/{sent.id}/{here.name}"
+        body["path"] = upload.model(client, here, what=spec.name)
     printing.show(client.ask("POST", in_workspace("/models"), json={"spec": body}))
 
 

@@ -1,7 +1,6 @@
 """atelier online-deployment …"""
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,10 +8,12 @@ import typer
 from app.cli import completion, local_serving, printing, provisioning
 from app.cli.client import Client, named, part
 from app.cli.local_serving import Local
-from app.cli.online_endpoints import NoWait, Settings, Yes, opened, path
+from app.cli.online_endpoints import Settings, Yes, opened, path
+from app.cli.provisioning import NoWait
 from services.core.errors import Invalid
 
 if TYPE_CHECKING:
+    from services.specs.deployments import OnlineDeployment
     from services.specs.local import LocalDeployment
 
 app = typer.Typer(help="Online deployments: models behind an online endpoint.", no_args_is_help=True)
@@ -124,7 +125,9 @@ def get_logs(
         sys.stdout.write(client.answer("GET", deployment_path(endpoint_name, name, "/logs"), params=asked).text)
 
 
-def read(file: str, settings: list[str], name: str, endpoint_name: str, *, local: bool = False) -> "LocalDeployment":
+def read(
+    file: str, settings: list[str], name: str, endpoint_name: str, *, local: bool = False
+) -> "LocalDeployment[OnlineDeployment]":
     """What the file says, checked. Raises Invalid also when it says neither which deployment nor of which endpoint."""
     from app.cli import reading
     from services.specs import local as files
@@ -139,27 +142,11 @@ def read(file: str, settings: list[str], name: str, endpoint_name: str, *, local
     return found
 
 
-def sent(client: Client, found: "LocalDeployment") -> dict[str, Any]:
-    """What REST takes: `spec` without local paths, `snapshot`, `context`, `code_name`; their files are sent."""
+def sent(client: Client, found: "LocalDeployment[OnlineDeployment]") -> dict[str, Any]:
+    """What REST takes; scripts find their folder under the name that it has here."""
     from app.cli import upload
 
-    body: dict[str, Any] = {"code_name": found.code.name if found.code is not None else ""}
-    spec = found.spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True)
-    if found.code is not None:
-        body["snapshot"] = upload.send(client, found.code, "code").id
-    if found.context is not None:
-        body["context"] = upload.send(client, found.context, "context", ignore=False).id
-    if found.model is not None:
-        spec["model"]["path"] = _model(client, found.model)
-    return {**body, "spec": spec}
-
-
-def _model(client: Client, here: Path) -> str:
-    """Where it was uploaded, with its own name last."""
-    from app.cli import upload
-
-    kept = upload.send(client, here, "data", what="model", inside=here.name if here.is_dir() else "")
-    return f"azureml://uploads/{kept.id}/{here.name}"
+    return {"code_name": found.code.name if found.code is not None else "", **upload.deployment(client, found)}
 
 
 def deployment_path(endpoint: str, name: str | None = None, rest: str = "") -> str:

@@ -9,6 +9,7 @@ import typer
 from app.cli import alerts, common, completion, local_serving, printing, provisioning, rollouts
 from app.cli.client import Client, in_workspace, named, part, refusal
 from app.cli.local_serving import Local, LocalClient
+from app.cli.provisioning import NothingToWait, NoWait
 from services.core.errors import Invalid
 
 app = typer.Typer(help="Online endpoints: addresses that answer at once.", no_args_is_help=True)
@@ -27,7 +28,6 @@ Name = Annotated[
 ]
 File = Annotated[str, typer.Option("--file", "-f", help="The endpoint's YAML file; - reads standard input.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="field.field=value; changes what the file says.")]
-NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not wait until it is done.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Traffic = Annotated[
     list[str] | None, typer.Option("--traffic", "-r", help='Percent by deployment, such as "blue=90 green=10".')
@@ -45,7 +45,7 @@ def create(
     auth_mode: Annotated[str, typer.Option("--auth-mode", help="key or aml_token.")] = "",
     tags: Annotated[list[str] | None, typer.Option("--tags", "--tag", help="key=value; may be repeated.")] = None,
     set_: Settings = None,
-    no_wait: NoWait = False,
+    no_wait: NothingToWait = False,
     web: Annotated[bool, typer.Option("--web", help="Open it in the browser.")] = False,
     local: Local = False,
 ) -> None:
@@ -97,10 +97,10 @@ def update(
     description: Annotated[str | None, typer.Option(help="A new description.")] = None,
     tags: Annotated[list[str] | None, typer.Option("--tags", "--tag", help="key=value; may be repeated.")] = None,
     set_: Settings = None,
-    no_wait: NoWait = False,
+    no_wait: NothingToWait = False,
 ) -> None:
     """Changes how traffic is shared out, the description or tags; traffic moves at once and loses no request."""
-    from app.cli.workspaces import pairs
+    from app.cli.workspaces import details
     from services.specs import overrides
 
     client = Client()
@@ -113,14 +113,11 @@ def update(
         change["mirror_traffic"] = percents(mirror_traffic, "--mirror-traffic")
     if sticky is not None:
         change["sticky"] = sticky
-    if description is not None:
-        change["description"] = description
-    if tags:
-        change["tags"] = pairs(tags)
+    change |= details(None, description, tags)
     if set_:
         now = client.ask("GET", path(name))
         before = {key: now[key] for key in CHANGEABLE if now.get(key) is not None}
-        after = overrides.apply({**before, **change}, set_)
+        after = overrides.changed({**before, **change}, set_)
         change |= {key: after[key] for key in after if after[key] != before.get(key)}
     printing.show(client.ask("PATCH", path(name), json=change))
 
@@ -191,7 +188,7 @@ def regenerate_keys(
     name: Name,
     key_type: Annotated[str, typer.Option("--key-type", help="primary or secondary.")] = "primary",
     yes: Yes = False,
-    no_wait: NoWait = False,
+    no_wait: NothingToWait = False,
 ) -> None:
     """Makes a key anew; who calls with the old one is refused from then on."""
     if not yes and sys.stdin.isatty():

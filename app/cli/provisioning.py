@@ -1,7 +1,7 @@
 """Waits for what the worker makes true: a deployment that comes up, or something that goes away."""
 
 import time
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -9,6 +9,8 @@ from app.cli import printing
 from app.cli.client import Client
 from services.core.errors import NotFound
 
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not wait until it is done.")]
+NothingToWait = Annotated[bool, typer.Option("--no-wait", help="Accepted: there is nothing to wait for.")]
 UNDER_WAY = ("Creating", "Updating", "Deleting")
 POLL_SECONDS = 0.25
 

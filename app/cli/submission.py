@@ -14,16 +14,12 @@ from services.specs.local import LocalJob
 def submitted(client: Client, file: str, settings: list[str], name: str) -> dict[str, Any]:
     """The job as the studio answers it. Nothing is sent before the file is right."""
     job = _read(file, settings, name)
-    uris = {}
-    for key, path in job.inputs.items():
-        sent = upload.send(client, path, "data", what=key)
-        inside = path.name if path.is_file() else ""
-        uris[key] = f"azureml://uploads/{sent.id}/{inside}"
-    body: dict[str, Any] = {"source": job.source, "git": _git(job)}
-    if job.code is not None:
-        body["snapshot"] = upload.send(client, job.code, "code").id
-    if job.context is not None:
-        body["context"] = upload.send(client, job.context, "context", ignore=False).id
+    uris = {key: upload.data(client, path, what=key) for key, path in job.inputs.items()}
+    body: dict[str, Any] = {
+        "source": job.source,
+        "git": _git(job),
+        **upload.folders(client, job.code, job.context),
+    }
     spec = local.with_uploads(job.spec, uris)
     body["spec"] = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
     body["spec"].setdefault("experiment_name", _experiment())

@@ -4,12 +4,15 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.cli import common, printing
 from app.cli.client import Client, in_workspace
 from services.core.errors import Conflict
 from services.specs.code import Manifest, manifest
+
+if TYPE_CHECKING:
+    from services.specs.local import LocalDeployment
 
 PIECE = 1 << 20
 ATTEMPTS = 3
@@ -28,6 +31,37 @@ def send(client: Client, root: Path, kind: str, *, ignore: bool = True, what: st
             sources={f"{inside}/{path}": each for path, each in found.sources.items()},
         )
     return send_manifest(client, found, kind, what=what or root.name)
+
+
+def data(client: Client, here: Path, *, what: str) -> str:
+    """The URI of a file or folder that was sent to be read."""
+    kept = send(client, here, "data", what=what)
+    return f"azureml://uploads/{kept.id}/{here.name if here.is_file() else ''}"
+
+
+def model(client: Client, here: Path, *, what: str = "model") -> str:
+    """The same of a model, which keeps its own name: scripts find it under that one."""
+    kept = send(client, here, "data", what=what, inside=here.name if here.is_dir() else "")
+    return f"azureml://uploads/{kept.id}/{here.name}"
+
+
+def folders(client: Client, code: Path | None, context: Path | None) -> dict[str, str]:
+    """`snapshot` and `context`, where there is code or a build context to send."""
+    body = {}
+    if code is not None:
+        body["snapshot"] = send(client, code, "code").id
+    if context is not None:
+        body["context"] = send(client, context, "context", ignore=False).id
+    return body
+
+
+def deployment(client: Client, found: "LocalDeployment[Any]") -> dict[str, Any]:
+    """What REST takes: `spec` without local paths, `snapshot`, `context`; their files are sent."""
+    spec = found.spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True)
+    body = folders(client, found.code, found.context)
+    if found.model is not None:
+        spec["model"]["path"] = model(client, found.model)
+    return {**body, "spec": spec}
 
 
 def send_manifest(client: Client, found: Manifest, kind: str, *, what: str = "code") -> Manifest:

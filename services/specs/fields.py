@@ -104,7 +104,8 @@ def text_of(value: Any) -> Any:
     return "" if value is None else value
 
 
-def _texts(value: Any) -> Any:
+def texts_of(value: Any) -> Any:
+    """The same for each value of a mapping."""
     return {str(key): text_of(inner) for key, inner in value.items()} if isinstance(value, dict) else value
 
 
@@ -174,7 +175,7 @@ Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 Flag = Annotated[bool, BeforeValidator(_flag)]
 Texts = Annotated[
     dict[str, str],
-    BeforeValidator(_texts),
+    BeforeValidator(texts_of),
     BeforeValidator(_empty_mapping, json_schema_input_type=dict[str, _Words] | None),
 ]
 Version = Annotated[str, BeforeValidator(_version, json_schema_input_type=str | int)]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from services.core.errors import Invalid
 from services.specs.deployments import InlineModel, ModelBatchDeployment, OnlineDeployment
@@ -13,6 +13,7 @@ from services.specs.models import Model
 from services.specs.problems import checked
 from services.specs.source import Source, load, load_file
 
+Deployed = TypeVar("Deployed", OnlineDeployment, ModelBatchDeployment)
 PIPELINES = "Deployments of pipeline components are not run by this version."
 _OTHER_TYPES = ("pipeline", "sweep", "parallel", "automl", "spark", "import", "finetuning", "base")
 
@@ -52,58 +53,40 @@ def job(source: Source, base: Path, value: dict[str, Any] | None = None) -> Loca
 
 
 @dataclass(frozen=True)
-class LocalDeployment:
+class LocalDeployment(Generic[Deployed]):
     """`code` is the folder of the scoring script, `model` a file or folder, `context` a build context: all on this
     machine, to be sent; None where nothing is. Once `model` was sent, its URI belongs in the spec's `model.path`.
     """
 
-    spec: OnlineDeployment
-    source: str
+    spec: Deployed
     code: Path | None = None
     model: Path | None = None
     context: Path | None = None
 
 
-def deployment(source: Source, base: Path, value: dict[str, Any] | None = None) -> LocalDeployment:
+def deployment(source: Source, base: Path, value: dict[str, Any] | None = None) -> LocalDeployment[OnlineDeployment]:
     """Reads a file of an online deployment; paths are relative to `base`, the folder of the YAML file.
 
     `value` replaces what the file says (after `--set`). Raises Invalid with file and line.
     """
-    base = base.resolve()
-    written, context = _environment_inlined(dict(source.value if value is None else value), base, source)
-    written = _model_inlined(written, base)
-    spec = checked(OnlineDeployment, written, source)
-    code = _scoring_code(spec, base, source)
-    model = spec.model if isinstance(spec.model, InlineModel) and not is_uri(spec.model.path) else None
-    return LocalDeployment(
-        spec,
-        source.text,
-        code,
-        existing(model.path, base, source.where(("model", "path"))) if model is not None else None,
-        context,
-    )
+    return _deployment(OnlineDeployment, source, base, dict(source.value if value is None else value))
 
 
-@dataclass(frozen=True)
-class LocalBatchDeployment:
-    """As LocalDeployment."""
-
-    spec: ModelBatchDeployment
-    code: Path | None = None
-    model: Path | None = None
-    context: Path | None = None
-
-
-def batch_deployment(source: Source, base: Path, value: dict[str, Any]) -> LocalBatchDeployment:
+def batch_deployment(source: Source, base: Path, value: dict[str, Any]) -> LocalDeployment[ModelBatchDeployment]:
     """The same of a batch deployment. Raises Invalid too for one of a pipeline component."""
     if value.get("type") == "pipeline" or "component" in value or "job_definition" in value:
         raise Invalid(PIPELINES, where=source.where(("type",)))
+    return _deployment(ModelBatchDeployment, source, base, dict(value))
+
+
+def _deployment(kind: type[Deployed], source: Source, base: Path, value: dict[str, Any]) -> LocalDeployment[Deployed]:
     base = base.resolve()
-    written, context = _environment_inlined(dict(value), base, source)
-    spec = checked(ModelBatchDeployment, _model_inlined(written, base), source)
+    written, context = _environment_inlined(value, base, source)
+    spec = checked(kind, _model_inlined(written, base), source)
+    code = _scoring_code(spec, base, source)
     model = spec.model if isinstance(spec.model, InlineModel) and not is_uri(spec.model.path) else None
     here = existing(model.path, base, source.where(("model", "path"))) if model is not None else None
-    return LocalBatchDeployment(spec, _scoring_code(spec, base, source), here, context)
+    return LocalDeployment(spec, code, here, context)
 
 
 def environment(source: Source, base: Path) -> tuple[Environment, Path | None]:

@@ -6,6 +6,7 @@ from copy import deepcopy
 from typing import Any
 
 from services.core.errors import Invalid
+from services.specs.fields import texts_of
 from services.specs.source import scalar
 
 
@@ -22,6 +23,12 @@ def apply(value: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
             raise Invalid(f"'{setting[:120]}' is not a setting.", where="--set", hint="Write --set name.name=value.")
         _put(changed, parts, scalar(text), setting)
     return changed
+
+
+def changed(now: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    """The same of what a call to change details sends: tags and properties are texts, as in files."""
+    value = apply(now, settings)
+    return value | {key: texts_of(value[key]) for key in ("tags", "properties") if key in value}
 
 
 def merged(written: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -110,8 +110,8 @@ def test_traffic_is_shared_out_in_words_of_the_cloud(terminal: Terminal, here: s
         assert terminal.run("online-endpoint", "update", "-n", here, "--traffic", words).code == 2
     said = terminal.ok("online-endpoint", "update", "-n", here, "--traffic", "blue=0", "--description", "later")
     assert said["description"] == "later"
-    changed = terminal.ok("online-endpoint", "update", "-n", here, "--set", "tags.a=b")
-    assert changed["tags"] == {"a": "b"}
+    changed = terminal.ok("online-endpoint", "update", "-n", here, "--set", "tags.a=b", "tags.level=2")
+    assert changed["tags"] == {"a": "b", "level": "2"}
 
 
 def test_a_model_of_mlflow_is_deployed_by_its_name(terminal: Terminal, here: str) -> None:

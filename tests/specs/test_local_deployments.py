@@ -6,7 +6,7 @@ import pytest
 
 from services.core.errors import Invalid
 from services.specs import local
-from services.specs.deployments import InlineModel
+from services.specs.deployments import InlineModel, OnlineDeployment
 from services.specs.environments import Environment
 from services.specs.source import load, load_file
 
@@ -29,7 +29,7 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def read(place: Path, text: str) -> local.LocalDeployment:
+def read(place: Path, text: str) -> local.LocalDeployment[OnlineDeployment]:
     return local.deployment(load(text, file="blue.yml"), place / "yaml")
 
 
