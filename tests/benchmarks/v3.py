@@ -56,7 +56,7 @@ def theirs(studio: Running, name: str) -> Cost:
     given = dict(
         shlex.split(line.removeprefix("export "))[0].split("=", 1) for line in Path(variables).read_text().splitlines()
     )
-    shown = [each for each in facts["Mounts"] if each["Type"] == "bind" and each["Destination"].startswith("/studio/")]
+    shown = [each for each in facts["Mounts"] if each["Type"] == "bind"]
     code = client.inspect_volume(next(each["Name"] for each in facts["Mounts"] if each["Type"] == "volume"))
     lower = code["Options"]["o"].split("lowerdir=")[1].split(",")[0].split(":")[0]
     mounts = [Mount(each["Destination"], each["Source"], type="bind", read_only=True) for each in shown]
@@ -72,7 +72,7 @@ def theirs(studio: Running, name: str) -> Cost:
     try:
         client.start(made["Id"])
         address = client.inspect_container(made["Id"])["NetworkSettings"]["IPAddress"]
-        until(lambda: answers(f"http://{address}:5001/score"), pause=0.01)
+        until(lambda: answers(f"http://{address}:5001/score"), pause=0.01, seconds=60)
         return meter.read()
     finally:
         client.remove_container(made["Id"], force=True)
